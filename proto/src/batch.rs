@@ -236,7 +236,7 @@ mod tests {
             writer.push(line).unwrap();
         }
         let payload = writer.finish().unwrap();
-        let batch = crate::batch::tests::batch(payload.clone());
+        let batch = batch(payload.clone());
         let mut read = batch.lines().unwrap();
         for line in &lines {
             assert_eq!(read.next_line().unwrap(), Some(&line[..]));
@@ -246,7 +246,7 @@ mod tests {
         let mut damaged = payload.to_vec();
         let middle = damaged.len() / 2;
         damaged[middle] ^= 0x55;
-        let batch = tests::batch(damaged.into());
+        let batch = self::batch(damaged.into());
         let mut read = batch.lines().unwrap();
         let outcome = loop {
             match read.next_line() {
@@ -261,14 +261,14 @@ mod tests {
     fn a_batch_travels_unchanged_and_its_rows_can_travel_alone() {
         let mut writer = PayloadWriter::new().unwrap();
         writer.push(b"{\"a\":1}").unwrap();
-        let batch = tests::batch(writer.finish().unwrap());
+        let batch = batch(writer.finish().unwrap());
         assert_eq!(Batch::open(&batch.to_message()).unwrap(), batch);
         let alone = batch.of_row(0, b"{\"a\":1}", Utc::now()).unwrap();
         assert_eq!(alone.meta.heals.as_ref(), Some(&batch.meta.id));
         assert_eq!(alone.lines().unwrap().next_line().unwrap(), Some(&b"{\"a\":1}"[..]));
     }
 
-    pub(super) fn batch(payload: Bytes) -> Batch {
+    fn batch(payload: Bytes) -> Batch {
         let now = Utc::now();
         let window = crate::unit::Window { from: now, to: now };
         let account = crate::id::AccountName::parse("main").unwrap();

@@ -76,6 +76,8 @@ pub struct FaultNote {
     pub verdict: &'static str,
     /// Why, in one sentence without personal data.
     pub cause: String,
+    /// Whether the unit cannot become whole without a person: its message, or a whole batch of it, was put aside.
+    pub buries: bool,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -227,7 +229,7 @@ pub trait Ledger: Send + Sync {
     /// Notes that the broker has taken responsibility for these units (once more).
     async fn note_issued(&self, units: &[UnitId], now: DateTime<Utc>) -> Result<(), LedgerError>;
 
-    /// Notes a failure. With verdict `dead` and no batch, the unit stands as dead.
+    /// Notes a failure. One that buries its unit makes it stand as dead.
     async fn note_fault(&self, fault: &FaultNote) -> Result<(), LedgerError>;
 
     /// Notes that a dead unit was sent round again: it stands as pending.

@@ -100,26 +100,35 @@ impl LineReader {
     }
 }
 
-/// Where the JSON value that starts at `at` ends. Only nesting and strings are followed: the worker checked the rest.
-fn value_end(bytes: &[u8], mut at: usize) -> usize {
+/// Where the JSON value that starts at byte `at` of valid JSON ends. Only nesting and strings are followed: the syntax
+/// was checked when the vendor's answer was read.
+#[must_use]
+pub fn value_end(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(b'"') => string_end(bytes, at),
+        Some(b'{' | b'[') => nested_end(bytes, at),
+        _ => {
+            let stop = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            bytes.iter().skip(at).position(stop).map_or(bytes.len(), |found| at + found)
+        }
+    }
+}
+
+fn nested_end(bytes: &[u8], mut at: usize) -> usize {
     let mut depth = 0_usize;
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => {
                 at = string_end(bytes, at);
-                if depth == 0 {
-                    return at;
-                }
                 continue;
             }
             b'{' | b'[' => depth += 1,
             b'}' | b']' => {
-                depth = depth.saturating_sub(1);
+                depth -= 1;
                 if depth == 0 {
                     return at + 1;
                 }
             }
-            b',' if depth == 0 => return at,
             _ => {}
         }
         at += 1;
@@ -127,8 +136,9 @@ fn value_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where the string whose opening quote stands at `at` ends, after its closing quote.
-fn string_end(bytes: &[u8], at: usize) -> usize {
+/// Where the string whose opening quote stands at byte `at` ends, after its closing quote.
+#[must_use]
+pub fn string_end(bytes: &[u8], at: usize) -> usize {
     let mut from = at + 1;
     while let Some(found) = bytes.get(from..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         if bytes[from + found] == b'"' {

@@ -123,6 +123,9 @@ pub struct Slice {
     pub index: u32,
     /// Counts the passes that planning asked for: 0 at first, one more each time the unit is issued again.
     pub pass: u32,
+    /// Counts the times that a worker had to begin the walk anew: an expired cursor, or fewer records than stated.
+    #[serde(default)]
+    pub round: u32,
     /// Where this slice begins; `None` is the start of the walk.
     pub cursor: Option<Cursor>,
     /// What the pass has done so far.
@@ -133,7 +136,13 @@ impl Slice {
     /// The start of a pass.
     #[must_use]
     pub fn first(unit: Unit, pass: u32) -> Slice {
-        Slice { unit, index: 0, pass, cursor: None, progress: Progress::default() }
+        Slice { unit, index: 0, pass, round: 0, cursor: None, progress: Progress::default() }
+    }
+
+    /// The walk begun anew: whatever this pass did so far is not part of it.
+    #[must_use]
+    pub fn anew(&self) -> Slice {
+        Slice { round: self.round + 1, ..Slice::first(self.unit.clone(), self.pass) }
     }
 
     /// The message that carries it.
@@ -143,7 +152,7 @@ impl Slice {
         let body = serde_json::to_vec(self).unwrap_or_default();
         Message {
             format: FORMAT,
-            id: format!("{}.{}.{}", self.unit.id, self.pass, self.index),
+            id: format!("{}.{}.{}.{}", self.unit.id, self.pass, self.round, self.index),
             kind: Kind::Unit,
             about: self.unit.about(),
             trail: Trail::default(),

@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Fetch workers: receive a slice of a unit, read it page by page, cut batches, publish, settle.
+
+pub mod cut;
+pub mod encode;
+pub mod fetch;
+pub mod run;

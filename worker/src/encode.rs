@@ -1,0 +1,578 @@
+//! Turns one vendor record into one line of a batch: the only place where a row is encoded.
+//!
+//! The record's syntax was checked when the page was read; here its top level is walked once, each known field's value
+//! is converted by the catalog's rule and copied, mostly as the bytes that came. What the catalog does not know or
+//! cannot convert stays in raw and is counted as drift: it never breaks a load. A record without its key still becomes
+//! a line: the destination refuses it, and it is put aside alone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proto::dataset::{ACCOUNT, Convert, DIGEST, Dataset, VERSION};
+use proto::instant::{self, Digits};
+use proto::row::{string_end, unquote, value_end};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// Where a vendor's field goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    /// The column of this number.
+    Column(usize),
+    /// Known to live in raw only.
+    Raw,
+    /// Not in the catalog.
+    Unknown,
+}
+
+/// Encodes records of one dataset of one account.
+pub struct Encoder {
+    dataset: &'static Dataset,
+    /// `{"_account":"main","_version":`
+    head: Vec<u8>,
+    /// `,"_fetched_at":"...","raw":` for the page at hand.
+    tail: Vec<u8>,
+    /// `,"name":` per column.
+    prefixes: Vec<Vec<u8>>,
+    targets: HashMap<String, Target>,
+    /// The fields of the last record in their order: vendors repeat it, so a comparison replaces most look-ups.
+    order: Vec<(String, Target)>,
+    /// Where in the record the value of each column stands.
+    values: Vec<Option<(usize, usize)>>,
+    key: Vec<usize>,
+    version: Option<usize>,
+    drift: BTreeMap<String, u64>,
+    flat: String,
+}
+
+impl Encoder {
+    /// An encoder for records of `dataset` of `account`.
+    #[must_use]
+    pub fn new(dataset: &'static Dataset, account: &str) -> Encoder {
+        let mut head = format!("{{\"{ACCOUNT}\":").into_bytes();
+        write_text(account, &mut head);
+        head.extend_from_slice(format!(",\"{VERSION}\":").as_bytes());
+        let folded = |field: &str| if dataset.any_case { field.to_ascii_lowercase() } else { field.to_owned() };
+        let mut targets: HashMap<String, Target> =
+            dataset.known.iter().map(|field| (folded(field), Target::Raw)).collect();
+        targets.extend(dataset.columns.iter().enumerate().map(|(n, c)| (folded(c.field), Target::Column(n))));
+        let place = |name: &&str| dataset.columns.iter().position(|column| column.name == *name);
+        Encoder {
+            dataset,
+            head,
+            tail: Vec::new(),
+            prefixes: dataset.columns.iter().map(|c| format!(",\"{}\":", c.name).into_bytes()).collect(),
+            targets,
+            order: Vec::new(),
+            values: vec![None; dataset.columns.len()],
+            key: dataset.key.iter().filter_map(place).collect(),
+            version: dataset.version.as_ref().and_then(place),
+            drift: BTreeMap::new(),
+            flat: String::new(),
+        }
+    }
+
+    /// Begins a page whose answer was complete at `fetched_at`.
+    pub fn begin_page(&mut self, fetched_at: chrono::DateTime<chrono::Utc>) {
+        self.tail.clear();
+        let at = instant::text(fetched_at, Digits::Micros);
+        let (column, raw) = (self.dataset.fetched_at, self.dataset.raw);
+        self.tail.extend_from_slice(format!(",\"{column}\":\"{at}\",\"{raw}\":").as_bytes());
+    }
+
+    /// Appends the line of `record`, newline included, to `out`, and gives the digest of the record's key.
+    pub fn encode(&mut self, record: &str, out: &mut Vec<u8>) -> u64 {
+        let mut flat = std::mem::take(&mut self.flat);
+        let record = if needs_repair(record) {
+            flat.clear();
+            repair(record, &mut flat);
+            flat.as_str()
+        } else {
+            record
+        };
+        self.find_fields(record);
+        out.extend_from_slice(&self.head);
+        let version = self.version.and_then(|n| self.values[n]).and_then(|(a, b)| to_micros(&record[a..b]));
+        write_integer(version.map_or(0, |micros| micros.div_euclid(1000)), out);
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(DIGEST.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_integer(xxh3_64(record.as_bytes()) as i64, out);
+        for (n, column) in self.dataset.columns.iter().enumerate() {
+            let Some((start, end)) = self.values[n] else { continue };
+            let value = &record[start..end];
+            let before = out.len();
+            out.extend_from_slice(&self.prefixes[n]);
+            match convert(value, column.convert, out) {
+                Outcome::Written => {}
+                Outcome::Null => out.truncate(before),
+                Outcome::Misfit => {
+                    out.truncate(before);
+                    count(&mut self.drift, format!("{} ({:?})", column.field, column.kind()));
+                }
+            }
+        }
+        out.extend_from_slice(&self.tail);
+        out.extend_from_slice(record.as_bytes());
+        out.extend_from_slice(b"}\n");
+        let digest = self.key_digest(record);
+        self.flat = flat;
+        digest
+    }
+
+    /// Takes what did not fit since the last call: field names with how often each was seen.
+    pub fn take_drift(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.drift)
+    }
+
+    fn key_digest(&self, record: &str) -> u64 {
+        let mut hasher = Xxh3::new();
+        for &n in &self.key {
+            if let Some((start, end)) = self.values[n] {
+                hasher.update(&record.as_bytes()[start..end]);
+            }
+            hasher.update(b",");
+        }
+        hasher.digest()
+    }
+
+    /// Finds where the value of each column stands in the record.
+    fn find_fields(&mut self, record: &str) {
+        self.values.fill(None);
+        let bytes = record.as_bytes();
+        let mut at = skip_space(bytes, 0);
+        let mut nth = 0;
+        // The opening brace, then each comma.
+        while matches!(bytes.get(at), Some(b'{' | b',')) {
+            at = skip_space(bytes, at + 1);
+            if bytes.get(at) != Some(&b'"') {
+                break;
+            }
+            let key_end = string_end(bytes, at);
+            let key = &record[at + 1..key_end - 1];
+            at = skip_space(bytes, key_end);
+            // The colon.
+            at = skip_space(bytes, at + 1);
+            let end = value_end(bytes, at);
+            match self.target(nth, key) {
+                Target::Column(n) => self.values[n] = Some((at, end)),
+                Target::Raw => {}
+                Target::Unknown => count(&mut self.drift, key.to_owned()),
+            }
+            nth += 1;
+            at = skip_space(bytes, end);
+        }
+    }
+
+    fn target(&mut self, nth: usize, key: &str) -> Target {
+        if let Some((known, target)) = self.order.get(nth)
+            && known == key
+        {
+            return *target;
+        }
+        let target = {
+            let quoted = format!("\"{key}\"");
+            let name = unquote(&quoted).unwrap_or_default();
+            let found = if self.dataset.any_case {
+                self.targets.get(&name.to_ascii_lowercase())
+            } else {
+                self.targets.get(&*name)
+            };
+            found.copied().unwrap_or(Target::Unknown)
+        };
+        if nth < self.order.len() {
+            self.order[nth] = (key.to_owned(), target);
+        } else if nth == self.order.len() && nth < 512 {
+            self.order.push((key.to_owned(), target));
+        }
+        target
+    }
+}
+
+/// Whether the record holds a newline (white space: inside JSON strings there is none), which would break the line, or
+/// an escape of half a character, which no destination takes.
+fn needs_repair(record: &str) -> bool {
+    memchr::memchr2(b'\n', b'\r', record.as_bytes()).is_some() || record.contains("\\ud") || record.contains("\\uD")
+}
+
+/// Appends the record to `out` with newlines made spaces and half characters (unpaired surrogates) made U+FFFD.
+fn repair(record: &str, out: &mut String) {
+    let hex = |at: usize| record.get(at + 2..at + 6).and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    let mut at = 0;
+    while let Some(found) = record[at..].find(['\\', '\n', '\r']) {
+        out.push_str(&record[at..at + found]);
+        at += found;
+        if record.as_bytes()[at] != b'\\' {
+            out.push(' ');
+            at += 1;
+            continue;
+        }
+        // An escape: `\u` and four digits, or two characters.
+        let unit = if record.as_bytes().get(at + 1) == Some(&b'u') { hex(at) } else { None };
+        let low_follows =
+            || record[at + 6..].starts_with("\\u") && hex(at + 6).is_some_and(|low| (0xDC00..=0xDFFF).contains(&low));
+        let length = match unit {
+            Some(0xD800..=0xDBFF) if low_follows() => 12,
+            Some(0xD800..=0xDFFF) => {
+                out.push('\u{FFFD}');
+                at += 6;
+                continue;
+            }
+            Some(_) => 6,
+            None => 2,
+        };
+        let end = (at + length).min(record.len());
+        out.push_str(&record[at..end]);
+        at = end;
+    }
+    out.push_str(&record[at..]);
+}
+
+/// How many different drifting fields one batch names; more than that are counted together.
+const DRIFT_NAMES: usize = 100;
+
+fn count(drift: &mut BTreeMap<String, u64>, mut name: String) {
+    if drift.len() >= DRIFT_NAMES && !drift.contains_key(&name) {
+        name = String::from("(more fields)");
+    }
+    *drift.entry(name).or_insert(0) += 1;
+}
+
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Written,
+    Null,
+    Misfit,
+}
+
+/// Appends the column's JSON value for the vendor's JSON value.
+fn convert(value: &str, convert: Convert, out: &mut Vec<u8>) -> Outcome {
+    if value == "null" {
+        return Outcome::Null;
+    }
+    let copy = |out: &mut Vec<u8>| {
+        out.extend_from_slice(value.as_bytes());
+        Outcome::Written
+    };
+    match convert {
+        Convert::Json => copy(out),
+        Convert::Text => text(value, out),
+        Convert::TextOrZero if matches!(value, "0" | "\"0\"") => Outcome::Null,
+        Convert::TextOrBlank if is_blank(value) => Outcome::Null,
+        Convert::TextOrZero | Convert::TextOrBlank => text(value, out),
+        Convert::IntegerOrBlank if is_blank(value) => Outcome::Null,
+        Convert::Integer | Convert::IntegerOrBlank => match to_integer(value) {
+            Some(number) => {
+                write_integer(number, out);
+                Outcome::Written
+            }
+            None => Outcome::Misfit,
+        },
+        Convert::Float => match value.parse::<f64>() {
+            Ok(number) if number.is_finite() => copy(out),
+            _ => Outcome::Misfit,
+        },
+        Convert::Boolean => match value.trim_matches('"') {
+            "" | "NA" | "na" => Outcome::Null,
+            yes if yes.eq_ignore_ascii_case("true") => write(b"true", out),
+            no if no.eq_ignore_ascii_case("false") => write(b"false", out),
+            _ => Outcome::Misfit,
+        },
+        Convert::Seconds => match to_micros(value) {
+            Some(micros) if micros % 1_000_000 == 0 => instant_text(micros, Digits::Seconds, out),
+            Some(micros) => instant_text(micros, Digits::Millis, out),
+            None => Outcome::Misfit,
+        },
+        Convert::Millis => match to_integer(value) {
+            Some(0) => Outcome::Null,
+            Some(millis) => {
+                millis.checked_mul(1000).map_or(Outcome::Misfit, |micros| instant_text(micros, Digits::Millis, out))
+            }
+            None => Outcome::Misfit,
+        },
+        Convert::Iso if is_blank(value) => Outcome::Null,
+        Convert::Iso if is_iso_millis(value.as_bytes()) => copy(out),
+        Convert::Iso => match from_iso(value) {
+            Some(micros) => instant_text(micros, Digits::Millis, out),
+            None => Outcome::Misfit,
+        },
+        Convert::Joined => match serde_json::from_str::<Vec<String>>(value) {
+            Ok(parts) => {
+                write_text(&parts.join(","), out);
+                Outcome::Written
+            }
+            Err(_) => text(value, out),
+        },
+    }
+}
+
+fn write(bytes: &[u8], out: &mut Vec<u8>) -> Outcome {
+    out.extend_from_slice(bytes);
+    Outcome::Written
+}
+
+fn text(value: &str, out: &mut Vec<u8>) -> Outcome {
+    match value.as_bytes().first() {
+        Some(b'"') => write(value.as_bytes(), out),
+        Some(b'{' | b'[') | None => Outcome::Misfit,
+        Some(_) => {
+            out.push(b'"');
+            out.extend_from_slice(value.as_bytes());
+            out.push(b'"');
+            Outcome::Written
+        }
+    }
+}
+
+fn is_blank(value: &str) -> bool {
+    matches!(value, "\"\"" | "\"NA\"" | "\"na\"")
+}
+
+/// An integer from a number or a string that holds one.
+fn to_integer(value: &str) -> Option<i64> {
+    let plain = value.trim_matches('"');
+    plain.parse().ok().or_else(|| {
+        let float: f64 = plain.parse().ok()?;
+        (float.fract() == 0.0 && float.abs() < 9.0e15).then_some(float as i64)
+    })
+}
+
+/// Values beyond this are milliseconds that were stored where seconds belong (the year 5138 otherwise).
+const MOST_SECONDS: i64 = 100_000_000_000;
+
+/// Microseconds since 1970 from seconds, misplaced milliseconds, or RFC 3339.
+fn to_micros(value: &str) -> Option<i64> {
+    if let Some(number) = to_integer(value) {
+        return number.checked_mul(if number.abs() > MOST_SECONDS { 1000 } else { 1_000_000 });
+    }
+    if value.starts_with('"') {
+        return from_iso(value);
+    }
+    let seconds: f64 = value.parse().ok()?;
+    (seconds.abs() < MOST_SECONDS as f64).then(|| (seconds * 1e3).round() as i64 * 1000)
+}
+
+fn from_iso(value: &str) -> Option<i64> {
+    let plain = unquote(value)?;
+    let zoned = || instant::parse(&plain).map(|at| at.timestamp_micros());
+    let bare = || {
+        let format = if plain.contains('T') { "%Y-%m-%dT%H:%M:%S%.f" } else { "%Y-%m-%d %H:%M:%S%.f" };
+        chrono::NaiveDateTime::parse_from_str(&plain, format).ok().map(|at| at.and_utc().timestamp_micros())
+    };
+    // Offsets without a colon are not RFC 3339, but 8x8 and older records write them.
+    let colonless =
+        || chrono::DateTime::parse_from_str(&plain, "%Y-%m-%dT%H:%M:%S%.f%z").ok().map(|at| at.timestamp_micros());
+    zoned().or_else(bare).or_else(colonless)
+}
+
+/// Whether it reads `"YYYY-MM-DDTHH:MM:SS.mmmZ"` with plausible digits: the form in which the destinations keep it.
+fn is_iso_millis(value: &[u8]) -> bool {
+    const FORM: &[u8; 26] = b"\"0000-10-30T20:50:50.000Z\"";
+    value.len() == FORM.len()
+        && FORM
+            .iter()
+            .zip(value)
+            .all(|(form, byte)| if form.is_ascii_digit() { byte.is_ascii_digit() } else { form == byte })
+        && value[1..5] != *b"0000"
+        && (b"01"..=b"12").contains(&&[value[6], value[7]])
+        && (b"01"..=b"28").contains(&&[value[9], value[10]])
+        && (b"00"..=b"23").contains(&&[value[12], value[13]])
+        && value[15] < b'6'
+        && value[18] < b'6'
+}
+
+fn instant_text(micros: i64, digits: Digits, out: &mut Vec<u8>) -> Outcome {
+    let before = out.len();
+    out.push(b'"');
+    if instant::write_micros(micros, digits, out) {
+        out.push(b'"');
+        Outcome::Written
+    } else {
+        out.truncate(before);
+        Outcome::Misfit
+    }
+}
+
+fn write_integer(number: i64, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{TimeZone, Utc};
+    use proto::catalog;
+    use proto::row::{LineError, LineReader, Value};
+
+    fn encode(dataset: &str, record: &str) -> (BTreeMap<&'static str, String>, BTreeMap<String, u64>) {
+        let dataset = catalog::find(dataset).unwrap();
+        let mut encoder = Encoder::new(dataset, "main");
+        encoder.begin_page(Utc.timestamp_opt(1_700_000_000, 0).unwrap());
+        let mut line = Vec::new();
+        encoder.encode(record, &mut line);
+        assert_eq!(line.pop(), Some(b'\n'));
+        assert!(!line.contains(&b'\n'));
+        serde_json::from_slice::<serde_json::Value>(&line).expect("a line is JSON");
+        let columns = dataset.table_columns();
+        let mut row = BTreeMap::new();
+        LineReader::new(dataset)
+            .read::<LineError>(&line, |n, value| {
+                let text = match value {
+                    Value::Text(text) => text.into_owned(),
+                    Value::Integer(n) => n.to_string(),
+                    Value::Float(n) => n.to_string(),
+                    Value::Boolean(b) => b.to_string(),
+                    Value::Json(json) => json.to_owned(),
+                };
+                row.insert(columns[n].name, text);
+                Ok(())
+            })
+            .expect("a line of ours reads");
+        (row, encoder.take_drift())
+    }
+
+    #[test]
+    fn an_8x8_record_becomes_its_typed_columns() {
+        let record = r#"{"callId":"1635571048351","startTimeUTC":1643898447493,"connectTimeUTC":0,"connectTime":"0",
+          "callLegCount":2,"talkTimeMS":7,"departments":["Sales \"A\"","B, C"],"branches":[],"lra":"1","new":1,
+          "callTime":"24760","ringDuration":null,"abandonedTime":"x"}"#;
+        let (row, drift) = encode("8x8CallDetailRecords", record);
+        let get = |name: &str| row.get(name).map(String::as_str);
+        assert_eq!(get("_account"), Some("main"));
+        assert_eq!(get("startTimeUTC"), Some("2022-02-03T14:27:27.493Z"));
+        assert_eq!((get("connectTimeUTC"), get("connectTime"), get("ringDuration")), (None, None, None));
+        assert_eq!((get("callLegCount"), get("talkTimeMS"), get("callTime")), (Some("2"), Some("7"), Some("24760")));
+        assert_eq!((get("departments"), get("branches")), (Some("Sales \"A\",B, C"), Some("")));
+        assert_eq!(get("raw"), Some(record.replace('\n', " ").as_str()));
+        let expected = BTreeMap::from([("new".to_owned(), 1), ("abandonedTime (Integer)".to_owned(), 1)]);
+        assert_eq!(drift, expected);
+    }
+
+    #[test]
+    fn a_webex_record_is_matched_in_any_case_and_blanks_are_null() {
+        let record = r#"{"Report ID":"r","Hold duration":0,"Ring duration":"12","Answered":"TRUE","Call ID":"",
+          "OS type":"na","Called line ID":"NA","Release time":"2023-10-12 21:22:32.621","Answer time":"",
+          "Start time":"2026-09-24T07:49:10.939Z","PSTN vendor name":"Cisco","Device Mac":"AA","Final local SessionID":"f"}"#;
+        let (row, drift) = encode("cdr_records", record);
+        let get = |name: &str| row.get(name).map(String::as_str);
+        assert_eq!(
+            (get("hold_duration"), get("ring_duration"), get("answered")),
+            (Some("0"), Some("12"), Some("true"))
+        );
+        assert_eq!(
+            (get("call_id"), get("os_type"), get("called_line_id"), get("answer_time")),
+            (None, None, None, None)
+        );
+        assert_eq!(get("release_time"), Some("2023-10-12T21:22:32.621Z"));
+        assert_eq!(get("start_time"), Some("2026-09-24T07:49:10.939Z"));
+        assert_eq!((get("pstn_vendor_name"), get("device_mac")), (Some("Cisco"), Some("AA")));
+        assert_eq!(get("final_local_session_id"), Some("f"));
+        assert!(drift.is_empty(), "{drift:?}");
+    }
+
+    #[test]
+    fn an_intercom_record_takes_what_the_api_versions_send() {
+        let record = r#"{"type":"contact","id":"5","owner_id":77,"created_at":1734537424,"updated_at":1734537424123,
+          "signed_up_at":2738966400,"last_seen_at":"2024-12-18T15:57:04Z","last_replied_at":-5,"name":"Zo\u00eb",
+          "email":"\ud800 \ud83d\ude00","phone":{"n":1},"custom_attributes":{"Copilot used":[1,{"a":"}"}]},"has_hard_bounced":false}"#;
+        let (row, drift) = encode("contacts", record);
+        let get = |name: &str| row.get(name).map(String::as_str);
+        assert_eq!(
+            (get("owner_id"), get("name"), get("email"), get("phone")),
+            (Some("77"), Some("Zoë"), Some("\u{FFFD} 😀"), None)
+        );
+        assert_eq!(get("created_at"), Some("2024-12-18T15:57:04Z"));
+        assert_eq!((get("updated_at"), get("_version")), (Some("2024-12-18T15:57:04.123Z"), Some("1734537424123")));
+        assert_eq!(get("signed_up_at"), Some("2056-10-17T00:00:00Z"));
+        assert_eq!(
+            (get("last_seen_at"), get("last_replied_at")),
+            (Some("2024-12-18T15:57:04Z"), Some("1969-12-31T23:59:55Z"))
+        );
+        assert_eq!(get("custom_attributes"), Some(r#"{"Copilot used":[1,{"a":"}"}]}"#));
+        assert_eq!(drift.keys().collect::<Vec<_>>(), ["phone (Text)"]);
+    }
+
+    #[test]
+    fn the_order_of_fields_may_change_from_record_to_record() {
+        let dataset = catalog::find("tags").unwrap();
+        let mut encoder = Encoder::new(dataset, "main");
+        encoder.begin_page(Utc::now());
+        let mut out = Vec::new();
+        let a = encoder.encode(r#"{"type":"tag","id":"1","name":"x"}"#, &mut out);
+        let b = encoder.encode(r#"{ "name" : "y" , "id" : "1" , "type" : "tag" }"#, &mut out);
+        let c = encoder.encode(r#"{"id":"2"}"#, &mut out);
+        assert_eq!(a, b);
+        assert_ne!(a, c);
+        let text = String::from_utf8(out).unwrap();
+        let names: Vec<_> = text
+            .lines()
+            .map(|line| line.contains("\"name\":\"x\",") as u8 + line.contains("\"name\":\"y\",") as u8)
+            .collect();
+        assert_eq!(names, [1, 1, 0]);
+        assert!(encoder.take_drift().is_empty());
+    }
+
+    #[test]
+    fn an_instant_that_no_destination_holds_is_null_and_counted() {
+        let (row, drift) = encode("tags", r#"{"id":"1"}"#);
+        assert!(row.contains_key("id") && drift.is_empty());
+        let (row, drift) = encode("segments", r#"{"id":"1","created_at":99999999999999999,"updated_at":"soon"}"#);
+        assert!(!row.contains_key("created_at") && !row.contains_key("updated_at"));
+        assert_eq!(drift.len(), 2);
+    }
+
+    #[test]
+    fn newlines_and_half_characters_are_repaired_and_nothing_else_is_touched() {
+        for (record, repaired) in [
+            ("{\n\"a\":1}", "{ \"a\":1}"),
+            (
+                r#"{"a":"\\ud800 \udc00 \ud83d\ude00 \ud83d\n\uD83D"}"#,
+                "{\"a\":\"\\\\ud800 \u{FFFD} \\ud83d\\ude00 \u{FFFD}\\n\u{FFFD}\"}",
+            ),
+        ] {
+            let mut out = String::new();
+            assert!(needs_repair(record));
+            repair(record, &mut out);
+            assert_eq!(out, repaired);
+            serde_json::from_str::<serde_json::Value>(&out).expect("JSON");
+        }
+    }
+
+    #[test]
+    fn the_thirtieth_of_february_is_not_an_instant() {
+        for (text, ok) in [
+            ("\"2026-09-24T07:49:10.939Z\"", true),
+            ("\"2026-13-24T07:49:10.939Z\"", false),
+            ("\"2026-02-30T07:49:10.939Z\"", false),
+            ("\"2026-01-30T07:49:10.939Z\"", true),
+            ("\"2026-01-01T24:00:10.939Z\"", false),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(convert(text, Convert::Iso, &mut out) == Outcome::Written, ok, "{text}");
+        }
+    }
+}
