@@ -82,8 +82,8 @@ impl Sqlite {
         let open = |flags| Connection::open_with_flags(path, flags).map_err(|error| open_error(&place, &error));
         let write = open(flags)?;
         let pragmas = format!(
-            "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB};
-             PRAGMA wal_autocheckpoint = 2000; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 30000;"
+            "PRAGMA page_size = 32768; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -{CACHE_KIB};
+             PRAGMA wal_autocheckpoint = 1000; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 30000;"
         );
         write.execute_batch(&pragmas).map_err(|error| open_error(&place, &error))?;
         let read = open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
