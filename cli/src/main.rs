@@ -1,1 +1,7 @@
-fn main() {}
+//! The `backhaul` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    backhaul::main().into()
+}

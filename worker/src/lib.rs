@@ -4,3 +4,4 @@ pub mod cut;
 pub mod encode;
 pub mod fetch;
 pub mod run;
+pub mod source;

@@ -1,8 +1,9 @@
 //! Carries messages between the programs, at least once.
 //!
-//! Four verbs and a look. What a broker promises is in the doc comments here, and each promise is a test of the
-//! contract suite ([`contract`]) that every implementation runs.
+//! Four verbs and a look, and two more for what died. What a broker promises is in the doc comments here, and each
+//! promise is a test of the contract suite (`contract`, behind the feature of that name) that every implementation runs.
 
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
 mod queue;
@@ -155,6 +156,28 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// When the broker fails.
     async fn browse(&self, queue: &Queue, skip: usize, limit: usize) -> Result<Vec<Message>, BrokerError>;
+}
+
+/// What a person does with messages that died. Both name a message by its id on a dead queue; on any other queue they
+/// find nothing, so that work which is still to be done cannot be thrown away by a slip.
+#[async_trait]
+pub trait DeadLetters: Send + Sync {
+    /// Sends a dead message round again: it is ready at once on the queue it died in, behind what is there, and its
+    /// trail counts the replay, starts its attempts anew and keeps its history. A limit of that queue does not hold it
+    /// up. Answers where it went, or `None` when no such message is there.
+    ///
+    /// A crash in the middle loses nothing: the message is on one of the two queues, at worst on both. Where the other
+    /// queue holds the same id already, that one stays and the dead one goes.
+    ///
+    /// # Errors
+    /// When the broker fails; replaying again is safe.
+    async fn replay(&self, dead: &Queue, id: &str) -> Result<Option<Queue>, BrokerError>;
+
+    /// Forgets a dead message for good. Answers whether it was there.
+    ///
+    /// # Errors
+    /// When the broker fails; discarding again is safe.
+    async fn discard(&self, dead: &Queue, id: &str) -> Result<bool, BrokerError>;
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ struct Inner {
     settings: Settings,
     write: Arc<Mutex<Connection>>,
     read: Arc<Mutex<Connection>>,
+    /// In memory a statement never waits for a disk: it runs where it is called, so that simulations are deterministic.
+    inline: bool,
     tables: Mutex<HashMap<&'static str, Arc<Table>>>,
 }
 
@@ -71,7 +73,7 @@ impl Sqlite {
         let place = String::from(":memory:");
         let connection = Connection::open_in_memory().map_err(|error| open_error(&place, &error))?;
         let write = Arc::new(Mutex::new(connection));
-        let inner = Inner { place, settings, read: Arc::clone(&write), write, tables: Mutex::default() };
+        let inner = Inner { place, settings, read: Arc::clone(&write), write, inline: true, tables: Mutex::default() };
         inner.set_up()?;
         Ok(Arc::new(Sqlite { inner: Arc::new(inner) }))
     }
@@ -90,7 +92,7 @@ impl Sqlite {
         read.execute_batch("PRAGMA cache_size = -2048; PRAGMA busy_timeout = 30000;")
             .map_err(|error| open_error(&place, &error))?;
         let (write, read) = (Arc::new(Mutex::new(write)), Arc::new(Mutex::new(read)));
-        let inner = Inner { place, settings, write, read, tables: Mutex::default() };
+        let inner = Inner { place, settings, write, read, inline: false, tables: Mutex::default() };
         inner.set_up()?;
         Ok(Arc::new(Sqlite { inner: Arc::new(inner) }))
     }
@@ -131,6 +133,9 @@ impl Sqlite {
         work: impl FnOnce(&Inner) -> Result<T, SinkError> + Send + 'static,
     ) -> Result<T, SinkError> {
         let inner = Arc::clone(&self.inner);
+        if inner.inline {
+            return work(&inner);
+        }
         let place = inner.place.clone();
         let done = tokio::task::spawn_blocking(move || work(&inner)).await;
         done.unwrap_or_else(|error| Err(SinkError::Failed { place, reason: error.to_string() }))
