@@ -84,7 +84,7 @@ pub(crate) async fn gate(
             Some(failure(&path, *code, *retry_after, *body))
         }
         Some(Fault::ExpireTokens) => {
-            simulator.expire_tokens();
+            simulator.expire_tokens(&path);
             Some(failure(&path, 401, None, FaultBody::Json))
         }
         Some(Fault::EmptyOk) => Some(StatusCode::OK.into_response()),

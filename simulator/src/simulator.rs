@@ -89,10 +89,13 @@ impl Simulator {
         self.requests.reset();
     }
 
-    /// Every token issued so far becomes invalid.
-    pub fn expire_tokens(&self) {
-        self.eight_tokens.expire();
-        self.webex_tokens.expire();
+    /// Every token that the vendor at `path` has issued so far becomes invalid.
+    pub(crate) fn expire_tokens(&self, path: &str) {
+        if path.starts_with("/8x8") {
+            self.eight_tokens.expire();
+        } else if path.starts_with("/webex") {
+            self.webex_tokens.expire();
+        }
     }
 
     /// The refresh token Webex takes now.

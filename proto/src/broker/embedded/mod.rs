@@ -1,10 +1,10 @@
 //! The broker of a single process: a queue in an SQLite file.
 //!
-//! Guarantees what [`Broker`] and [`DeadLetters`] promise without a server: an answer is given when the file is synced,
-//! a killed process finds everything that it had not settled when it opens the file again, and only one process works
-//! on a file at a time, while others may look at it ([`EmbeddedBroker::inspect`]). One thread owns the file and takes
-//! what is asked of it meanwhile into one transaction. In memory ([`EmbeddedBroker::in_memory`]) there is no thread and
-//! the runtime's clock is the only one, so that a paused test decides what time it is.
+//! Guarantees what [`Broker`] and [`DeadLetters`] promise without a server: what was published or put aside is synced
+//! before the answer, a killed process finds everything that it had not settled when it opens the file again, and only
+//! one process works on a file at a time, while others may look at it ([`EmbeddedBroker::inspect`]). One thread owns the
+//! file and takes what is asked of it meanwhile into one transaction. In memory ([`EmbeddedBroker::in_memory`]) there is
+//! no thread and the runtime's clock is the only one, so that a paused test decides what time it is.
 //!
 //! Leaves to others: what a message means, how long to wait before it is tried again, when to give up.
 
