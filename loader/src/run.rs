@@ -13,6 +13,7 @@ use proto::broker::{Broker, BrokerError, Delivery, Queue, Tag};
 use proto::dataset::Dataset;
 use proto::fault::{Fault, Patience, Verdict};
 use proto::ledger::{FaultNote, Ledger};
+use proto::mark;
 use proto::message::{About, Trail};
 use proto::progress::Progress;
 use tokio::time::{Instant, timeout_at};
@@ -88,7 +89,10 @@ impl Loader {
         loop {
             let held = match self.gather(&queue, &stop).await {
                 Ok(held) if held.is_empty() => return Outcome::Stopped,
-                Ok(held) => held,
+                Ok(held) => {
+                    mark::reached("loader.gathered");
+                    held
+                }
                 Err(BrokerError::Closed) => return Outcome::Stopped,
                 Err(error) => return Outcome::Failed { cause: error.to_string() },
             };
@@ -153,9 +157,11 @@ impl Loader {
         let outcome = self.commit(&load).await;
         match outcome {
             Ok(receipt) => {
+                mark::reached("loader.committed");
                 self.progress.committed(dataset, receipt.rows());
                 for tag in held.into_iter().map(|one| one.tag).chain(twins) {
                     self.settle(tag, Verdict::Done, queue).await;
+                    mark::reached("loader.settled");
                 }
                 Ok(())
             }
@@ -269,6 +275,7 @@ impl Loader {
                     place: Queue::DeadBatches.to_string(),
                     reason: error.to_string(),
                 })?;
+                mark::reached("loader.row-put-aside");
                 // Only the row is put aside: its unit can be whole but for it.
                 let verdict = Verdict::Dead { cause: cause.clone() };
                 self.note_as(&about, Some(batch), &Fault::Poison, &verdict, &cause, false).await;

@@ -16,6 +16,7 @@ use proto::dataset::{Dataset, SourceName};
 use proto::fault::Fault;
 use proto::id::{AccountName, RunId};
 use proto::ledger::{History, Ledger};
+use proto::mark;
 use proto::source::SourceError;
 use proto::unit::{Partition, Slice, Unit};
 use serde::Serialize;
@@ -140,6 +141,7 @@ impl Planner {
     pub async fn start(&self, plan: &Plan, asked: &str, now: DateTime<Utc>) -> Result<Issued, PlannerError> {
         let run = &plan.run;
         let noted = self.ledger.note_run(run, &plan.note(asked), now).await;
+        mark::reached("planner.run-noted");
         noted.map_err(|source| PlannerError::ledger(run, "note the run", source))?;
         for units in plan.units.chunks(CHUNK) {
             let noted = self.ledger.note_units(units, now).await;
@@ -147,6 +149,7 @@ impl Planner {
         }
         let noted = self.ledger.note_planned(run, now).await;
         noted.map_err(|source| PlannerError::ledger(run, "note that it is planned", source))?;
+        mark::reached("planner.units-noted");
         let published = self.issue(run, now).await?;
         Ok(Issued { units: plan.units.len() as u64, published })
     }
@@ -236,6 +239,7 @@ impl Planner {
                 }
             }
             let noted = if taken.is_empty() { Ok(()) } else { self.ledger.note_issued(&taken, now).await };
+            mark::reached("planner.issued-noted");
             if let Some(source) = failed {
                 return Err(PlannerError::broker(run, "publish its units", source));
             }
@@ -245,7 +249,9 @@ impl Planner {
     }
 
     async fn publish_one(&self, slice: &Slice) -> Result<(), BrokerError> {
-        self.broker.publish(&fetch_queue(&slice.unit), slice.to_message()).await
+        self.broker.publish(&fetch_queue(&slice.unit), slice.to_message()).await?;
+        mark::reached("planner.unit-published");
+        Ok(())
     }
 
     /// Adds what is due of an account, given the partitions of each of its datasets.

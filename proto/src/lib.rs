@@ -14,6 +14,7 @@ pub mod fault;
 pub mod id;
 pub mod instant;
 pub mod ledger;
+pub mod mark;
 pub mod message;
 pub mod progress;
 pub mod row;

@@ -14,6 +14,7 @@ use proto::dataset::{Dataset, SourceName};
 use proto::fault::{Fault, Patience, Verdict};
 use proto::id::{AccountName, BatchId};
 use proto::ledger::{FaultNote, Ledger, LedgerError};
+use proto::mark;
 use proto::message::{About, OpenError};
 use proto::progress::Progress;
 use proto::source::{Page, Source, SourceError, Trouble};
@@ -182,7 +183,10 @@ impl Worker {
                 received = self.broker.receive(&queue) => received,
             };
             let delivery = match received {
-                Ok(delivery) => delivery,
+                Ok(delivery) => {
+                    mark::reached("worker.received");
+                    delivery
+                }
                 Err(BrokerError::Closed) => return Outcome::Stopped,
                 Err(error) => return Outcome::Failed { cause: error.to_string() },
             };
@@ -243,6 +247,7 @@ impl Worker {
             // Not settled: it comes again, and what was published already changes nothing the second time.
             tracing::warn!(%queue, %error, "a delivery could not be settled");
         }
+        mark::reached("worker.settled");
         self.progress.changed();
         stops.map_or(Ok(()), Err)
     }
@@ -294,6 +299,7 @@ impl Worker {
                     return self.salvage(slice, cutter, pages, error.into()).await;
                 }
             };
+            mark::reached("worker.page-fetched");
             pages += 1;
             bytes += page.body.len() as u64;
             if let Err(error) = self.page(&mut slice, &mut cutter, &page, dataset).await {
@@ -362,7 +368,9 @@ impl Worker {
             ended: now,
         };
         let batch = cutter.cut(id, Some(manifest), now)?;
-        self.send(&Queue::load(slice.unit.dataset()?), batch.to_message()).await
+        self.send(&Queue::load(slice.unit.dataset()?), batch.to_message()).await?;
+        mark::reached("worker.last-published");
+        Ok(())
     }
 
     /// Publishes what is cut, then the continuation from the slice's cursor.
@@ -372,7 +380,9 @@ impl Worker {
         }
         slice.index += 1;
         let queue = Queue::Fetch(self.name, self.account.clone());
-        self.send(&queue, slice.to_message()).await
+        self.send(&queue, slice.to_message()).await?;
+        mark::reached("worker.continuation-published");
+        Ok(())
     }
 
     /// A page could not be read. What was read before it is kept where the walk can go on from its cursor, so that the
@@ -427,6 +437,7 @@ impl Worker {
         let id = BatchId::new();
         let batch = cutter.cut(id.clone(), manifest, Utc::now())?;
         self.send(&Queue::load(slice.unit.dataset()?), batch.to_message()).await?;
+        mark::reached("worker.batch-published");
         slice.progress.batches.push(id);
         Ok(())
     }

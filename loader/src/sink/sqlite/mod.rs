@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use proto::batch::Batch;
 use proto::dataset::Dataset;
+use proto::mark;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::rows::RowError;
@@ -199,13 +200,16 @@ impl Inner {
             let rows = 0..batch.meta.rows;
             let applied = rows::apply(&transaction, &table, batch, &rows, refused);
             let applied = applied.map_err(|error| self.row_error(&table.name, &error))?;
+            mark::reached("sink.rows-written");
             ledger::write_batch(&transaction, &batch.meta, applied).map_err(failed)?;
             receipt.add(applied);
         }
         for LoadBatch { batch, .. } in &load.batches {
             ledger::settle_unit(&transaction, batch.unit()).map_err(failed)?;
         }
+        mark::reached("sink.ledger-written");
         transaction.commit().map_err(failed)?;
+        mark::reached("sink.committed");
         Ok(receipt)
     }
 
