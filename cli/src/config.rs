@@ -233,3 +233,154 @@ fn set<T>(field: &mut T, value: Option<T>) {
         *field = value;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Vendor;
+    use crate::exit::Exit;
+
+    const DESK: &str = "[accounts.desk]\nsource = \"intercom\"\ntoken = { env = \"T\" }\n";
+    const CALLS: &str =
+        "[accounts.calls]\nsource = \"8x8\"\napi_key = { env = \"A\" }\nusername = \"u\"\npassword = { env = \"P\" }\n";
+    const MEETINGS: &str = "[accounts.meetings]\nsource = \"webex\"\nclient_id = \"c\"\nclient_secret = { env = \"S\" }\nrefresh_token = { env = \"R\" }\n";
+
+    fn parse(text: &str) -> Result<Config, Failure> {
+        Config::parse("backhaul.toml", text, Path::new("/etc/backhaul"))
+    }
+
+    fn refused(text: &str) -> String {
+        let failure = parse(text).expect_err(text);
+        assert_eq!(failure.exit, Exit::Configuration);
+        failure.message
+    }
+
+    /// The defaults that the example claims are the program's.
+    #[test]
+    fn the_example_file_is_valid_and_says_the_defaults() {
+        let example = parse(include_str!("../../backhaul.example.toml")).unwrap();
+        assert_eq!(example.queue.settings, EmbeddedSettings::default());
+        assert_eq!(example.worker, worker::run::Settings::default());
+        assert_eq!(example.loader, loader::run::Settings::default());
+        assert_eq!(format!("{:?}", example.http), format!("{:?}", HttpSettings::default()));
+        let bare = parse(&format!("{DESK}{CALLS}{MEETINGS}")).unwrap();
+        for (shown, bare) in example.accounts.iter().zip(&bare.accounts) {
+            assert_eq!((&shown.name, &shown.datasets, shown.in_flight), (&bare.name, &bare.datasets, bare.in_flight));
+            for dataset in &shown.datasets {
+                assert_eq!(shown.timing.apply(dataset.timing), bare.timing.apply(dataset.timing));
+            }
+        }
+    }
+
+    /// Whoever adds a field to the reader must add it to the example.
+    #[test]
+    fn the_example_file_shows_every_field() {
+        let example = include_str!("../../backhaul.example.toml");
+        for section in
+            ["queue", "destination", "worker", "loader", "http", "accounts.calls", "accounts.meetings", "accounts.desk"]
+        {
+            let marked = example.replacen(&format!("[{section}]"), &format!("[{section}]\nno_such_field = 1"), 1);
+            let message = refused(&marked);
+            let (_, known) = message.split_once("use one of ").unwrap();
+            for field in known.trim_end_matches(", or remove it").split(", ") {
+                let shown =
+                    example.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{field} = ")));
+                assert!(shown, "{section}.{field} is not in backhaul.example.toml");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default_and_paths_begin_at_the_file() {
+        let config = parse(DESK).unwrap();
+        assert_eq!(config.queue.path, Path::new("/etc/backhaul/backhaul-queue.db"));
+        assert_eq!(config.destination.place(), "/etc/backhaul/backhaul.db");
+        let account = &config.accounts[0];
+        assert_eq!((account.datasets.len(), account.in_flight, account.page_size), (8, 16, None));
+        assert_eq!(parse(MEETINGS).unwrap().accounts[0].in_flight, 1);
+        let file = DESK.replace("env = \"T\"", "file = \"token\"");
+        let Vendor::Intercom { token, .. } = &parse(&file).unwrap().accounts[0].vendor else { panic!("intercom") };
+        assert_eq!(token.to_string(), "the file /etc/backhaul/token");
+    }
+
+    #[test]
+    fn each_problem_is_named_by_its_path_with_the_fix() {
+        for (text, words) in [
+            (String::new(), "accounts: there is none: add one"),
+            ("accounts = 3".into(), "accounts: is a whole number"),
+            ("[[accounts]]\nname = \"x\"".into(), "accounts: is a list: write tables with names"),
+            (format!("{DESK}[queeu]"), "queeu: there is no such field here: use one of accounts, destination"),
+            (format!("{DESK}[queue]\nmax_bytes = \"1KiB\""), "queue.max_bytes: 1024 bytes are too few"),
+            (format!("{DESK}[queue]\nlease = 5"), "queue.lease: is a whole number: write a length of time"),
+            (format!("{DESK}[destination]\nkind = \"oracle\""), "destination.kind: `oracle` is no kind of destination"),
+            (
+                format!("{DESK}[destination.tables]\nfaxes = \"f\""),
+                "destination.tables.faxes: `faxes` is no dataset: use 8x8",
+            ),
+            (
+                format!("{DESK}[destination.tables]\nusers = \"a b\""),
+                "destination.tables.users: `a b` is no table name",
+            ),
+            (
+                format!("{DESK}[destination.tables]\nusers = \"Contacts\""),
+                "destination.tables: `users` and `contacts` go to the same table",
+            ),
+            (
+                format!("{DESK}[destination.tables]\nusers = \"backhaul_runs\""),
+                "destination.tables.users: `backhaul_runs` is no table name",
+            ),
+            (format!("{DESK}[worker]\nbatch = {{ rows = 0 }}"), "worker.batch.rows: 0 is out of bounds"),
+            (format!("{DESK}[worker.patience]\nladder = [\"soon\"]"), "worker.patience.ladder: `soon` is no length"),
+            (format!("{DESK}[loader]\nlinger = true"), "loader.linger: is true or false"),
+            (format!("{DESK}[http]\ntries = 0"), "http.tries: 0 is out of bounds"),
+            (format!("{DESK}zone = \"Europe/Pari\""), "accounts.desk.zone: `Europe/Pari` is no IANA time zone"),
+            (
+                format!("{DESK}page_size = 151"),
+                "accounts.desk.page_size: 151 is out of bounds: write a number from 1 to 150",
+            ),
+            (
+                format!("{DESK}datasets = [\"calls\"]"),
+                "accounts.desk.datasets: `calls` is no dataset of intercom: use users",
+            ),
+            (format!("{DESK}partitions = [\"x\"]"), "accounts.desk.partitions: there is no such field here"),
+            (
+                format!("{DESK}base_url = \"api.intercom.io\""),
+                "accounts.desk.base_url: `api.intercom.io` is no address",
+            ),
+            (format!("{DESK}pace = {{ requests = 1 }}"), "accounts.desk.pace.per: is missing"),
+            (format!("{CALLS}partitions = []"), "accounts.calls.partitions: is empty: name at least one"),
+            (format!("{CALLS}pbx_path = \"x\""), "accounts.calls.pbx_path: `x` is no such path"),
+            (
+                DESK.replace("intercom", "zoom"),
+                "accounts.desk.source: `zoom` is no source: use one of 8x8, webex, intercom",
+            ),
+            (DESK.replace("source = \"intercom\"", ""), "accounts.desk.source: is missing"),
+            (DESK.replace("accounts.desk", "accounts.\"a b\""), "accounts.a b: `a b` is not an account name"),
+            (DESK.replace("token", "tokn"), "accounts.desk.token: is missing: write { env ="),
+            (
+                DESK.replace("{ env = \"T\" }", "\"dG9rZW4\""),
+                "accounts.desk.token: a secret does not belong into this file",
+            ),
+            (DESK.replace("env =", "vault ="), "accounts.desk.token: is no place of a secret: write { env ="),
+            (DESK.replace("env = \"T\"", "keyring = \"x\""), "accounts.desk.token: is no place of a secret"),
+        ] {
+            let message = refused(&text);
+            assert!(message.contains(words), "{message}\nshould contain: {words}");
+            assert!(!message.contains("dG9rZW4"), "a secret is printed: {message}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let text = "[queue]\nlease = \"x\"\n[loader]\nrosw = 1\n[accounts.a]\nsource = \"intercom\"\n[accounts.b]\nsource = \"webex\"\nzone = \"x\"";
+        insta::assert_snapshot!(refused(text));
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_or_not_there_says_where() {
+        assert!(refused("[queue]\npath = ").starts_with("backhaul.toml: line 2 is not TOML ("));
+        let failure = Config::load(Path::new("no/such/backhaul.toml")).unwrap_err();
+        assert_eq!(failure.exit, Exit::Configuration);
+        assert!(failure.message.contains("copy backhaul.example.toml"), "{}", failure.message);
+    }
+}

@@ -57,6 +57,9 @@ pub(crate) struct Fleet<'c> {
     pub planner: &'c Planner,
     /// Counters for a display.
     pub progress: Arc<Progress>,
+    /// Datasets with rows that were put aside and may have been sent round again: their units are whole already, so
+    /// only the load queues tell that they are on their way.
+    pub healing: Vec<&'static Dataset>,
 }
 
 /// How the work on a run ended, apart from what the ledger knows.
@@ -119,7 +122,9 @@ impl Fleet<'_> {
         let mut tasks = JoinSet::new();
         // Every dataset of these accounts: older runs may have left units on their queues, and what a worker publishes
         // of them must not fill a queue that nobody empties.
-        for dataset in datasets(&members) {
+        let fetched = datasets(&members);
+        let healing = self.healing.iter().filter(|dataset| !fetched.contains(dataset));
+        for &dataset in fetched.iter().chain(healing) {
             let loader = loader::run::Loader {
                 sink: Arc::clone(&self.store.sink),
                 ledger: Arc::clone(&self.store.ledger),
@@ -203,7 +208,8 @@ impl Fleet<'_> {
     async fn state(&self, run: &RunId, ending: &Ending) -> Result<State, Silence> {
         let pending = self.store.ledger.pending(run).await.map_err(Silence::Ledger)?;
         if pending.is_empty() {
-            return Ok(State::Settled);
+            let healed = self.is_idle(self.healing.iter().map(|dataset| Queue::load(dataset)).collect()).await?;
+            return Ok(if healed { State::Settled } else { State::UnderWay });
         }
         let open = |one: &&Pending| !one.dead && !ending.refused.contains_key(&one.unit.account);
         let fetch = pending.iter().filter(open).map(|one| Queue::Fetch(one.unit.source, one.unit.account.clone()));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proto::ledger::{DatasetFigures, FaultLine, RunFigures};
 use serde::Serialize;
 
+use crate::selection::left_out;
 use crate::table::{grouped, table};
 
 /// What `run` and `demo` print with `--format json`.
@@ -156,6 +157,9 @@ pub(crate) fn notes(figures: &RunFigures) -> Vec<String> {
             let fields = seen.collect::<Vec<_>>().join(", ");
             notes.push(format!("{name}: fields that have no column or do not fit it, kept in raw: {fields}"));
         }
+    }
+    if let Some(accounts) = left_out(&figures.asked) {
+        notes.push(format!("left out when the run was planned: {accounts}; a new `backhaul run` reads them"));
     }
     notes.extend(figures.faults.iter().map(fault_line));
     notes

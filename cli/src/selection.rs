@@ -115,6 +115,12 @@ pub(crate) fn asked_again(note: &str) -> Option<(Selection, DateTime<Utc>)> {
     Some((run.selection, instant::parse(at.trim())?))
 }
 
+/// The accounts that were left out when a run was planned, from what the ledger keeps of its selection.
+#[must_use]
+pub(crate) fn left_out(note: &str) -> Option<&str> {
+    note.split_once("; left out: ").map(|(_, accounts)| accounts)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -191,6 +197,7 @@ mod tests {
             "--source 8x8 --account calls --from 2026-11-01 --to 2026-11-02T00:00:00Z",
         ] {
             let note = format!("{}; left out: desk (refused)", asked(&selection(line), now()));
+            assert_eq!(left_out(&note), Some("desk (refused)"));
             let (again, at) = asked_again(&note).unwrap();
             assert_eq!(at, now());
             assert_eq!(asked(&again, at), asked(&selection(line), now()));

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use planner::run::{Plan, Planner};
 use planner::{Discovery, PlannerError, Terms};
 use proto::broker::embedded::EmbeddedBroker;
+use proto::catalog;
 use proto::dataset::Dataset;
 use proto::id::RunId;
-use proto::ledger::{LedgerError, RunFigures};
+use proto::ledger::{Ledger, LedgerError, RunFigures};
 use proto::progress::Progress;
 use proto::source::Source;
 
@@ -123,7 +124,7 @@ impl<'c> Session<'c> {
     /// When there is no such run, or something must be put right first.
     pub(crate) async fn resume(&self, run: &RunId) -> Result<Done, Failure> {
         let ledger = wire::ledger(self.config)?;
-        let figures = ledger.figures(run).await.map_err(|error| ledger_failure(&error))?;
+        let figures = figures(&*ledger, run).await?;
         let Some(figures) = figures else {
             let what = "`backhaul status` shows the newest one";
             return Err(Failure::usage(format!("--resume: there is no run `{run}` in {}: {what}", self.place())));
@@ -151,15 +152,17 @@ impl<'c> Session<'c> {
             };
             let mut account = account.clone();
             // Units of a dataset that was taken out of the configuration since are still to be loaded.
-            account.datasets = proto::catalog::of(account.source()).collect();
+            account.datasets = catalog::of(account.source()).collect();
             accounts.push(account);
         }
+        let hurt = figures.datasets.iter().filter(|of| of.dead > 0);
+        let healing: Vec<_> = hurt.filter_map(|of| catalog::find(&of.dataset)).collect();
         let sources = wire::sources(self.config, &accounts, self.world)?;
-        let open = self.open(&accounts).await?;
+        let open = self.open(&accounts, &healing).await?;
         let worked = async {
             let issued = open.planner.issue(run, Utc::now()).await;
             issued.map_err(|error| planner_failure(&error))?;
-            self.work(&open, run, members(&accounts, &sources)).await
+            self.work(&open, run, members(&accounts, &sources), healing).await
         };
         let worked = worked.await;
         open.broker.close().await;
@@ -177,7 +180,7 @@ impl<'c> Session<'c> {
         let parts = selection::select(self.config, selection, now)?;
         let accounts: Vec<Account> = parts.iter().flat_map(|part| part.accounts.clone()).collect();
         let sources = wire::sources(self.config, &accounts, self.world)?;
-        let open = self.open(&accounts).await?;
+        let open = self.open(&accounts, &[]).await?;
         let plan = self.plan(&open, &RunId::new(), &parts, &sources, now).await;
         open.broker.close().await;
         plan
@@ -192,7 +195,7 @@ impl<'c> Session<'c> {
         let parts = selection::select(self.config, selection, now)?;
         let accounts: Vec<Account> = parts.iter().flat_map(|part| part.accounts.clone()).collect();
         let sources = wire::sources(self.config, &accounts, self.world)?;
-        let open = self.open(&accounts).await?;
+        let open = self.open(&accounts, &[]).await?;
         let issued = async {
             let plan = self.plan(&open, &RunId::new(), &parts, &sources, now).await?;
             let started = open.planner.start(&plan, &selection::asked(selection, now), Utc::now()).await;
@@ -207,7 +210,7 @@ impl<'c> Session<'c> {
     async fn planned(&self, run: &RunId, parts: &[Part], asked: &str, now: DateTime<Utc>) -> Result<Done, Failure> {
         let accounts: Vec<Account> = parts.iter().flat_map(|part| part.accounts.clone()).collect();
         let sources = wire::sources(self.config, &accounts, self.world)?;
-        let open = self.open(&accounts).await?;
+        let open = self.open(&accounts, &[]).await?;
         let worked = async {
             let plan = self.plan(&open, run, parts, &sources, now).await?;
             let started = open.planner.start(&plan, asked, Utc::now()).await;
@@ -216,7 +219,7 @@ impl<'c> Session<'c> {
             let left_out = |name: &proto::id::AccountName| plan.refused.iter().any(|(refused, _)| refused == name);
             let members = members(&self.whole(&accounts), &sources);
             let members = members.into_iter().filter(|member| !left_out(&member.account.name)).collect();
-            Ok::<_, Failure>((self.work(&open, run, members).await?, plan))
+            Ok::<_, Failure>((self.work(&open, run, members, Vec::new()).await?, plan))
         };
         let worked = worked.await;
         open.broker.close().await;
@@ -233,11 +236,13 @@ impl<'c> Session<'c> {
         accounts.iter().map(|account| configured(account).unwrap_or(account).clone()).collect()
     }
 
-    async fn open(&self, accounts: &[Account]) -> Result<Open, Failure> {
+    async fn open(&self, accounts: &[Account], healing: &[&'static Dataset]) -> Result<Open, Failure> {
         let store = wire::store(self.config)?;
         let accounts = self.whole(accounts);
-        let offered = |dataset: &&'static Dataset| accounts.iter().any(|account| account.datasets.contains(dataset));
-        let datasets: Vec<_> = proto::catalog::ALL.into_iter().filter(offered).collect();
+        let offered = |dataset: &&'static Dataset| {
+            healing.contains(dataset) || accounts.iter().any(|account| account.datasets.contains(dataset))
+        };
+        let datasets: Vec<_> = catalog::ALL.into_iter().filter(offered).collect();
         store.sink.prepare(&datasets).await.map_err(|error| wire::sink_failure(&error))?;
         let broker = wire::broker(self.config)?;
         let planner = Planner::new(Arc::clone(&store.ledger), broker.clone(), self.discovery);
@@ -280,7 +285,13 @@ impl<'c> Session<'c> {
         Err(Failure::configuration(missing.collect::<Vec<_>>().join("\n  ")))
     }
 
-    async fn work(&self, open: &Open, run: &RunId, members: Vec<Member>) -> Result<(RunFigures, Ending, f64), Failure> {
+    async fn work(
+        &self,
+        open: &Open,
+        run: &RunId,
+        members: Vec<Member>,
+        healing: Vec<&'static Dataset>,
+    ) -> Result<(RunFigures, Ending, f64), Failure> {
         let began = Instant::now();
         let signals = Signals::listen(self.output);
         let progress = Arc::new(Progress::default());
@@ -291,11 +302,12 @@ impl<'c> Session<'c> {
             store: &open.store,
             planner: &open.planner,
             progress,
+            healing,
         };
         let ending = fleet.work(run, members, &signals.stop).await;
         display.end();
         let ending = ending?;
-        let figures = open.store.ledger.figures(run).await.map_err(|error| ledger_failure(&error))?;
+        let figures = figures(&*open.store.ledger, run).await?;
         let gone = || Failure::unexpected(format!("run {run} is no longer in the ledger: start a new one"));
         Ok((figures.ok_or_else(gone)?, ending, began.elapsed().as_secs_f64()))
     }
@@ -340,6 +352,19 @@ fn planner_failure(error: &PlannerError) -> Failure {
             Failure::unexpected(chain(error))
         }
     }
+}
+
+/// The figures of a run. One that left accounts out when it was planned is not whole, whatever became of its units.
+///
+/// # Errors
+/// When the ledger does not answer.
+pub(crate) async fn figures(ledger: &dyn Ledger, run: &RunId) -> Result<Option<RunFigures>, Failure> {
+    let figures = ledger.figures(run).await.map_err(|error| ledger_failure(&error))?;
+    let judged = |mut figures: RunFigures| {
+        figures.whole &= selection::left_out(&figures.asked).is_none();
+        figures
+    };
+    Ok(figures.map(judged))
 }
 
 /// What a ledger's error means for the command.

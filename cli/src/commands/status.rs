@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::report::notes;
-use crate::session::ledger_failure;
+use crate::session::{figures, ledger_failure};
 use crate::table::{grouped, table};
 use crate::wire;
 
@@ -38,8 +38,7 @@ pub(crate) async fn status(global: &Global, output: Output, args: &Status) -> Re
             ledger.newest_run().await.map_err(|error| ledger_failure(&error))?.ok_or_else(|| none(&config, None))?
         }
     };
-    let figures = ledger.figures(&run).await.map_err(|error| ledger_failure(&error))?;
-    let figures = figures.ok_or_else(|| none(&config, Some(&run)))?;
+    let figures = figures(&*ledger, &run).await?.ok_or_else(|| none(&config, Some(&run)))?;
     let units = match global.verbose {
         0 => None,
         _ => Some(ledger.unit_figures(&run).await.map_err(|error| ledger_failure(&error))?),
