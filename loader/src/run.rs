@@ -228,7 +228,8 @@ impl Loader {
         check_readable(batch)
             .map_err(|error| SinkError::Rows { table: dataset.table.to_owned(), reason: error.to_string() })?;
         let mut refused: Vec<(u32, String)> = Vec::new();
-        let mut open = Vec::from([0..batch.meta.rows]);
+        let mut open = Vec::new();
+        open.push(0..batch.meta.rows);
         while let Some(rows) = open.pop() {
             match self.sink.probe(batch, rows.clone()).await {
                 Ok(()) => {}

@@ -6,7 +6,7 @@
 //! figures of every unit add up. At the end everything is there once. A failing seed is named and reproduces the run:
 //! `BACKHAUL_SEED=N cargo test -p backhaul-tests --test simulation`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and names its seed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -122,7 +122,7 @@ impl World {
             lease: Duration::from_secs(20),
             delivery_limit: 1000,
             // Some queues push back all the time, others never.
-            max_bytes: if seed / 4 % 3 == 0 { 2000 } else { 1 << 20 },
+            max_bytes: if (seed / 4).is_multiple_of(3) { 2000 } else { 1 << 20 },
             publish_timeout: Duration::from_secs(5),
         };
         let embedded = EmbeddedBroker::in_memory(settings).unwrap();
