@@ -17,11 +17,16 @@ const TAIL: usize = 64;
 pub enum WalkError {
     /// A page came again.
     #[error(
-        "the walk goes in a circle: page {page} holds the same records as one before it, so the vendor's cursor did not move"
+        "the walk goes in a circle: page {page} holds the same records as one before it, so the vendor's cursor did not move{}",
+        short_of(*.stated, *.came)
     )]
     Circle {
         /// The page, counted from 1.
         page: u64,
+        /// The total that the vendor stated, where it states one.
+        stated: Option<u64>,
+        /// The records that came before that page, without repeats.
+        came: u64,
     },
     /// The walk ended early.
     #[error("the vendor states {stated} records and the walk ended after {came}")]
@@ -31,6 +36,10 @@ pub enum WalkError {
         /// The records that came, without repeats.
         came: u64,
     },
+}
+
+fn short_of(stated: Option<u64>, came: u64) -> String {
+    stated.map(|stated| format!("; the vendor states {stated} records and {came} came before it")).unwrap_or_default()
 }
 
 /// Takes a page into the progress of its pass; `keys` are the digests of its records' keys in order.
@@ -51,7 +60,9 @@ pub fn absorb(progress: &mut Progress, page: &Page, keys: &[u64]) -> Result<(), 
     let bytes: Vec<u8> = keys.iter().flat_map(|key| key.to_le_bytes()).collect();
     let digest = xxh3_64(&bytes);
     if progress.seen.contains(&digest) {
-        return Err(WalkError::Circle { page: progress.pages });
+        let before = progress.rows - keys.len() as u64;
+        let came = before - progress.repeats.min(before);
+        return Err(WalkError::Circle { page: progress.pages, stated: progress.stated, came });
     }
     if progress.seen.len() >= SEEN {
         progress.seen.remove(0);
@@ -88,7 +99,16 @@ mod tests {
         let mut progress = Progress::default();
         absorb(&mut progress, &page(None), &[1, 2]).unwrap();
         absorb(&mut progress, &page(None), &[3, 4]).unwrap();
-        assert_eq!(absorb(&mut progress, &page(None), &[1, 2]), Err(WalkError::Circle { page: 3 }));
+        let circle = Err(WalkError::Circle { page: 3, stated: None, came: 4 });
+        assert_eq!(absorb(&mut progress, &page(None), &[1, 2]), circle);
+    }
+
+    #[test]
+    fn a_circle_is_told_with_what_the_vendor_states_and_what_came() {
+        let mut progress = Progress::default();
+        absorb(&mut progress, &page(Some(9)), &[1, 2]).unwrap();
+        let text = absorb(&mut progress, &page(Some(9)), &[1, 2]).unwrap_err().to_string();
+        assert!(text.ends_with("; the vendor states 9 records and 2 came before it"), "{text}");
     }
 
     #[test]
