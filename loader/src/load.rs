@@ -1,6 +1,4 @@
-//! What one commit takes, and how a refused load is narrowed down to the rows that are to blame. Pure.
-
-use std::ops::Range;
+//! What one commit takes.
 
 use proto::batch::Batch;
 use proto::dataset::Dataset;
@@ -49,26 +47,5 @@ impl Receipt {
         self.updated += other.updated;
         self.unchanged += other.unchanged;
         self.dead += other.dead;
-    }
-}
-
-/// The halves of a range of rows that was refused: where to look next.
-#[must_use]
-pub fn halves(rows: &Range<u32>) -> [Range<u32>; 2] {
-    let middle = rows.start + (rows.end - rows.start) / 2;
-    [rows.start..middle, middle..rows.end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_share_no_row_and_leave_none_out() {
-        for rows in [0..2, 3..10, 5..6] {
-            let [left, right] = halves(&rows);
-            assert_eq!((left.start, left.end, right.end), (rows.start, right.start, rows.end));
-            assert!(!right.is_empty());
-        }
     }
 }

@@ -19,7 +19,7 @@ use proto::progress::Progress;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::load::{Load, LoadBatch, Receipt, halves};
+use crate::load::{Load, LoadBatch, Receipt};
 use crate::sink::{Sink, SinkError};
 
 /// How loads are gathered.
@@ -225,25 +225,52 @@ impl Loader {
 
     /// Finds the rows that the destination refuses, puts each aside as a message of its own, and commits the rest.
     async fn isolate(&self, dataset: &'static Dataset, batch: &Batch) -> Result<Receipt, SinkError> {
-        check_readable(batch)
-            .map_err(|error| SinkError::Rows { table: dataset.table.to_owned(), reason: error.to_string() })?;
+        let rows = |reason: String| SinkError::Rows { table: dataset.table.to_owned(), reason, row: None };
+        check_readable(batch).map_err(|error| rows(error.to_string()))?;
         let mut refused: Vec<(u32, String)> = Vec::new();
-        let mut open = Vec::new();
-        open.push(0..batch.meta.rows);
-        while let Some(rows) = open.pop() {
-            match self.sink.probe(batch, rows.clone()).await {
-                Ok(()) => {}
-                Err(SinkError::Rows { reason, .. }) if rows.len() == 1 => refused.push((rows.start, reason)),
-                Err(SinkError::Rows { .. }) if !rows.is_empty() => open.extend(halves(&rows)),
-                Err(error) => return Err(error),
+        while let Some((row, reason)) = self.first_refused(batch, &refused).await? {
+            match refused.binary_search_by_key(&row, |(known, _)| *known) {
+                // It is refused though it is left out: nothing that we know of helps.
+                Ok(_) => return Err(rows(reason)),
+                Err(place) => refused.insert(place, (row, reason)),
             }
         }
-        refused.sort_unstable();
         // First the rows' own messages, then the commit that counts them as dead: a crash in between puts the same rows
         // aside again under the same ids.
         self.put_aside(dataset, batch, &refused).await?;
         let refused = refused.into_iter().map(|(row, _)| row).collect();
         self.commit(&Load { dataset, batches: vec![LoadBatch { batch: batch.clone(), refused }] }).await
+    }
+
+    /// The first row that the destination refuses when it takes the batch from the start, less those in `refused`. Where
+    /// it does not say which, the shortest start that it refuses tells: so rows that only clash with each other are
+    /// found too.
+    async fn first_refused(
+        &self,
+        batch: &Batch,
+        refused: &[(u32, String)],
+    ) -> Result<Option<(u32, String)>, SinkError> {
+        let without: Vec<u32> = refused.iter().map(|(row, _)| *row).collect();
+        let mut culprit = None;
+        let (mut taken, mut upto) = (0, batch.meta.rows);
+        while taken < upto {
+            // The whole batch first, then by bisection.
+            let probed = if culprit.is_none() { upto } else { taken + (upto - taken) / 2 };
+            if probed == taken {
+                break;
+            }
+            match self.sink.probe(batch, probed, &without).await {
+                Ok(()) if culprit.is_none() => return Ok(None),
+                Ok(()) => taken = probed,
+                Err(SinkError::Rows { row: Some(row), reason, .. }) => return Ok(Some((row, reason))),
+                Err(SinkError::Rows { row: None, reason, .. }) => {
+                    upto = probed;
+                    culprit = Some((upto - 1, reason));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(culprit)
     }
 
     async fn put_aside(
@@ -255,12 +282,17 @@ impl Loader {
         if batch.meta.heals.is_some() {
             // A dead row that was sent round again and is refused again stays the message that it is.
             return match refused.first() {
-                Some((_, reason)) => Err(SinkError::Rows { table: dataset.table.to_owned(), reason: reason.clone() }),
+                Some((_, reason)) => {
+                    Err(SinkError::Rows { table: dataset.table.to_owned(), reason: reason.clone(), row: Some(0) })
+                }
                 None => Ok(()),
             };
         }
-        let damaged =
-            |error: std::io::Error| SinkError::Rows { table: dataset.table.to_owned(), reason: error.to_string() };
+        let damaged = |error: std::io::Error| SinkError::Rows {
+            table: dataset.table.to_owned(),
+            reason: error.to_string(),
+            row: None,
+        };
         let mut lines = batch.lines().map_err(damaged)?;
         let mut wanted = refused.iter().peekable();
         let mut row = 0;
@@ -309,7 +341,9 @@ impl Loader {
     }
 
     async fn note(&self, about: &About, batch: Option<&Batch>, fault: &Fault, verdict: &Verdict, cause: &str) {
-        let buries = matches!(verdict, Verdict::Dead { .. });
+        // A dead row that is refused again leaves its unit as it was: whole but for the row.
+        let heals = batch.is_some_and(|batch| batch.meta.heals.is_some());
+        let buries = matches!(verdict, Verdict::Dead { .. }) && !heals;
         self.note_as(about, batch, fault, verdict, cause, buries).await;
     }
 

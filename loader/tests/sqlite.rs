@@ -90,6 +90,16 @@ async fn a_dead_row_is_counted_and_healed_once() {
 }
 
 #[tokio::test]
+async fn a_stale_letter_heals_nothing() {
+    contract::a_stale_letter_heals_nothing(&File::fresh().await).await;
+}
+
+#[tokio::test]
+async fn history_knows_what_was_jumped_over() {
+    contract::history_knows_what_was_jumped_over(&File::fresh().await).await;
+}
+
+#[tokio::test]
 async fn a_unit_is_whole_by_one_manifest() {
     contract::a_unit_is_whole_by_one_manifest(&File::fresh().await).await;
 }

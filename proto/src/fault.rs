@@ -110,7 +110,9 @@ impl Patience {
                 }
                 let rung = (trail.attempts as usize).min(self.ladder.len().saturating_sub(1));
                 let delay = self.ladder.get(rung).copied().unwrap_or(Duration::from_secs(10));
-                Verdict::Later { after: delay.max(after.unwrap_or_default()), cause }
+                // A remote may ask for any wait; none is longer than what is put up with in all.
+                let asked = after.unwrap_or_default().min(self.give_up);
+                Verdict::Later { after: delay.max(asked), cause }
             }
         }
     }
@@ -139,6 +141,7 @@ mod tests {
             (transient(None), failed(1, 1, now), later(5)),
             (transient(None), failed(99, 60, now), later(5)),
             (transient(Some(60)), Trail::default(), later(60)),
+            (transient(Some(1 << 40)), Trail::default(), later(86_400)),
         ] {
             assert_eq!(verdict(fault, &trail), expected);
         }

@@ -42,7 +42,8 @@ pub struct Pending {
 pub struct History {
     /// The end of the newest whole window.
     pub newest_whole: Option<DateTime<Utc>>,
-    /// Windows that were planned in whatever run, are not whole, and are not covered by whole ones.
+    /// Windows that were planned in whatever run, are not whole, and are not covered by whole ones; and time between
+    /// whole windows that was jumped over going forward.
     pub holes: Vec<Window>,
 }
 
@@ -217,7 +218,7 @@ impl LedgerError {
 /// What the destination already holds.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Notes a run; noting it again changes nothing.
+    /// Notes a run. Noting it again changes what was asked for until it is planned, and nothing after that.
     async fn note_run(&self, run: &RunId, asked: &str, now: DateTime<Utc>) -> Result<(), LedgerError>;
 
     /// Notes planned units; those noted before stay as they are.

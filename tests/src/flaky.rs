@@ -1,7 +1,6 @@
 //! Brokers, destinations and ledgers that fail now and then: before the work, or after it, so that only the answer is
 //! lost. A seed decides when; [`Weather::clear`] ends it.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -147,8 +146,8 @@ impl<S: Sink + ?Sized> Sink for Flaky<S> {
         }
     }
 
-    async fn probe(&self, batch: &Batch, rows: Range<u32>) -> Result<(), SinkError> {
-        self.part.probe(batch, rows).await
+    async fn probe(&self, batch: &Batch, upto: u32, refused: &[u32]) -> Result<(), SinkError> {
+        self.part.probe(batch, upto, refused).await
     }
 }
 

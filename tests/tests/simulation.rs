@@ -92,8 +92,8 @@ impl Sink for Watched {
         Ok(receipt)
     }
 
-    async fn probe(&self, batch: &Batch, rows: Range<u32>) -> Result<(), SinkError> {
-        self.sqlite.probe(batch, rows).await
+    async fn probe(&self, batch: &Batch, upto: u32, refused: &[u32]) -> Result<(), SinkError> {
+        self.sqlite.probe(batch, upto, refused).await
     }
 }
 

@@ -113,7 +113,7 @@ const MOST_SECONDS: i64 = 100_000_000_000;
 /// Microseconds since 1970 from seconds, misplaced milliseconds, or RFC 3339.
 pub(crate) fn to_micros(value: &str) -> Option<i64> {
     if let Some(number) = to_integer(value) {
-        return number.checked_mul(if number.abs() > MOST_SECONDS { 1000 } else { 1_000_000 });
+        return number.checked_mul(if number.unsigned_abs() > MOST_SECONDS.unsigned_abs() { 1000 } else { 1_000_000 });
     }
     if value.starts_with('"') {
         return from_iso(value);

@@ -11,7 +11,7 @@ use proto::id::BatchId;
 use proto::source::Page;
 use proto::unit::Unit;
 
-use crate::encode::Encoder;
+use crate::encode::{Digests, Encoder};
 
 /// How large a batch may grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,17 +70,17 @@ impl Cutter {
         self.requests += requests;
     }
 
-    /// Adds records of the page from number `from` on, until the batch is full or the page ends. Appends the digests of
-    /// their keys to `keys` and gives the number of the first record that was not added.
+    /// Adds records of the page from number `from` on, until the batch is full or the page ends. Appends their
+    /// digests to `digests` and gives the number of the first record that was not added.
     ///
     /// # Errors
     /// When the compressor fails, for want of memory.
-    pub fn add(&mut self, page: &Page, from: usize, keys: &mut Vec<u64>) -> io::Result<usize> {
+    pub fn add(&mut self, page: &Page, from: usize, digests: &mut Vec<Digests>) -> io::Result<usize> {
         // The source validated the body as UTF-8; a source that did not yields lossless text or an empty record.
         let body = &page.body;
         for (n, range) in page.records.iter().enumerate().skip(from) {
             let record = simdutf8::basic::from_utf8(&body[range.clone()]).unwrap_or_default();
-            keys.push(self.encoder.encode(record, &mut self.lines));
+            digests.push(self.encoder.encode(record, &mut self.lines));
             self.rows += 1;
             if self.lines.len() >= CHUNK {
                 self.flush()?;

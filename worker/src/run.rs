@@ -231,7 +231,14 @@ impl Worker {
 
 /// A walk that came out wrong again and again is for a person to look at, with the vendor's figure and ours.
 fn give_up_on(error: &WorkError, message: &Message) -> Option<String> {
-    let WorkError::Walk(walk) = error else { return None };
-    let rounds = Slice::open(message).map_or(0, |slice| slice.round) + 1;
-    Some(format!("{walk}, in each of {rounds} walks"))
+    let slice = Slice::open(message).ok()?;
+    let rounds = slice.round + 1;
+    match error {
+        wrong if wrong.is_wrong_walk() => Some(format!("{wrong}, in each of {rounds} walks")),
+        // Behind the first slice the message holds the very cursor that is refused: waiting changes nothing.
+        other if other.restarts() && slice.index > 0 && slice.round >= MOST_ROUNDS => {
+            Some(format!("{other}, in each of {rounds} walks"))
+        }
+        _ => None,
+    }
 }

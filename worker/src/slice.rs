@@ -60,8 +60,21 @@ impl WorkError {
         }
     }
 
+    /// Whether the walk came out wrong, so that what it read is not all there is.
+    pub(crate) fn is_wrong_walk(&self) -> bool {
+        match self {
+            WorkError::Walk(_) => true,
+            WorkError::Source(error) => error.trouble == Trouble::Incomplete,
+            WorkError::Open(_)
+            | WorkError::Broker(_)
+            | WorkError::Ledger(_)
+            | WorkError::Compress(_)
+            | WorkError::Stopping => false,
+        }
+    }
+
     /// Whether the walk must begin anew, and not go on from its cursor.
-    fn restarts(&self) -> bool {
+    pub(crate) fn restarts(&self) -> bool {
         match self {
             WorkError::Walk(_) => true,
             WorkError::Source(error) => matches!(error.trouble, Trouble::Restart { .. } | Trouble::Incomplete),
@@ -138,17 +151,17 @@ impl Worker {
         page: &Page,
         dataset: &'static Dataset,
     ) -> Result<(), WorkError> {
-        let mut keys = Vec::with_capacity(page.records.len());
+        let mut digests = Vec::with_capacity(page.records.len());
         let mut from = 0;
         cutter.begin_page(page);
         while from < page.records.len() {
-            from = cutter.add(page, from, &mut keys)?;
+            from = cutter.add(page, from, &mut digests)?;
             if cutter.is_full() {
                 self.publish(slice, cutter, None).await?;
             }
         }
         self.progress.page(dataset, page.records.len() as u64);
-        fetch::absorb(&mut slice.progress, page, &keys)?;
+        fetch::absorb(&mut slice.progress, page, &digests)?;
         Ok(())
     }
 
@@ -207,7 +220,7 @@ impl Worker {
     async fn anew(&self, slice: &Slice, mut cutter: Cutter, error: WorkError) -> Result<(), WorkError> {
         self.leave(slice, &mut cutter).await?;
         let stays = slice.round >= MOST_ROUNDS;
-        let first = slice.index == 0 && !matches!(error, WorkError::Walk(_));
+        let first = slice.index == 0 && !error.is_wrong_walk();
         if stays || first {
             // Repeating this very message begins the walk anew, after the delay that the fault asks for.
             return Err(error);

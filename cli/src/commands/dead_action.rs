@@ -55,10 +55,8 @@ pub(crate) async fn replay(
     for (queue, unit, brief) in meant {
         // The ledger first: a unit that stands as dead while it is on its way again would be given up too early. If we
         // break off in between, the dead message is still there to be replayed.
-        if queue == Queue::DeadUnits {
-            let noted = ledger.note_replayed(&[unit], Utc::now()).await;
-            noted.map_err(|error| ledger_failure(&error))?;
-        }
+        let noted = ledger.note_replayed(&[unit], Utc::now()).await;
+        noted.map_err(|error| ledger_failure(&error))?;
         let replayed = broker.replay(&queue, &brief.id).await.map_err(|error| wire::broker_failure(&error))?;
         if replayed.is_some() {
             done.push((queue, UnitId::stored(brief.unit.clone()), brief));

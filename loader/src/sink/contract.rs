@@ -186,13 +186,11 @@ pub async fn a_refused_load_leaves_no_trace(subject: &dyn Subject) {
         assert!(matches!(error, SinkError::Rows { .. }), "{error}");
         assert!(subject.rows().await.is_empty());
         assert_eq!(unit_figures(subject, &unit).await.standing, Standing::Pending);
-        let probe = |rows| {
-            let (sink, bad) = (subject.sink(), bad.clone());
-            async move { sink.probe(&bad, rows).await }
-        };
-        assert!(matches!(probe(0..2).await, Err(SinkError::Rows { .. })));
-        assert!(matches!(probe(1..2).await, Err(SinkError::Rows { .. })));
-        probe(0..1).await.expect("the other row is taken");
+        let (sink, refused_by) = (subject.sink(), |result| matches!(result, Err(SinkError::Rows { .. })));
+        assert!(refused_by(sink.probe(&bad, 2, &[]).await));
+        assert!(refused_by(sink.probe(&bad, 2, &[0]).await));
+        sink.probe(&bad, 1, &[]).await.expect("the row before it is taken");
+        sink.probe(&bad, 2, &[1]).await.expect("the rest is taken");
         assert!(subject.rows().await.is_empty(), "a probe leaves no trace");
     }
 }
@@ -218,6 +216,26 @@ pub async fn a_dead_row_is_counted_and_healed_once(subject: &dyn Subject) {
     let figures = unit_figures(subject, &unit).await;
     assert_eq!((figures.fetched, figures.inserted, figures.dead), (3, 3, 0));
     assert!(is_run_whole(subject, &unit.run).await);
+}
+
+/// A letter whose row its batch does not count as dead changes no figure, in whatever order the two come.
+pub async fn a_stale_letter_heals_nothing(subject: &dyn Subject) {
+    let run = RunId::new();
+    let units = [unit(&run, "main", 0), unit(&run, "main", 1)];
+    planned(subject, &units).await;
+    for (first, unit) in ["batch", "letter"].into_iter().zip(&units) {
+        let lines = [line(unit, first, "a", 1)];
+        let whole = batch(unit, &lines, Some(vec![]));
+        let letter = whole.of_row(0, lines[0].as_bytes(), hour(2)).expect("zstd");
+        let order = if first == "batch" { [&whole, &letter] } else { [&letter, &whole] };
+        for one in order {
+            commit(subject, &[one]).await;
+        }
+        let figures = unit_figures(subject, unit).await;
+        assert_eq!((figures.fetched, figures.inserted + figures.unchanged, figures.dead), (1, 1, 0), "{first} first");
+    }
+    assert!(is_run_whole(subject, &run).await);
+    assert_eq!(subject.rows().await.len(), 2);
 }
 
 /// A unit is whole when every batch that one manifest lists is in the ledger, in whatever order they come; batches of
@@ -310,6 +328,21 @@ pub async fn history_knows_the_holes(subject: &dyn Subject) {
     commit(subject, &[&batch(&healed, &[], Some(vec![]))]).await;
     let now = history().await;
     assert_eq!((now.holes.as_slice(), now.watermark()), ([units[3].window].as_slice(), Some(hour(3))));
+}
+
+/// Time that was jumped over going forward is a hole, though no run planned it.
+pub async fn history_knows_what_was_jumped_over(subject: &dyn Subject) {
+    let ledger = subject.ledger();
+    for (from, noted) in [(0, 1), (5, 6), (10, 2)] {
+        let unit = unit(&RunId::new(), "main", from);
+        ledger.note_run(&unit.run, "a check", hour(noted)).await.expect("note_run");
+        ledger.note_units(std::slice::from_ref(&unit), hour(noted)).await.expect("note_units");
+        commit(subject, &[&batch(&unit, &[], Some(vec![]))]).await;
+    }
+    let account = AccountName::parse("main").expect("a valid name");
+    let history = ledger.history(&account, tags(), &String::new()).await.expect("history");
+    let hole = |from, to| Window { from: hour(from), to: hour(to) };
+    assert_eq!((history.newest_whole, history.holes), (Some(hour(11)), vec![hole(1, 5), hole(6, 10)]));
 }
 
 /// Preparing twice changes nothing.

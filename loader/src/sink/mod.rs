@@ -4,8 +4,6 @@
 pub mod contract;
 pub mod sqlite;
 
-use std::ops::Range;
-
 use async_trait::async_trait;
 use proto::batch::Batch;
 use proto::dataset::Dataset;
@@ -23,6 +21,8 @@ pub enum SinkError {
         table: String,
         /// The destination's words, without values of the row.
         reason: String,
+        /// The row that it stumbled over, counted from 0 in its batch, where the destination says so.
+        row: Option<u32>,
     },
     /// A table is not as it must be.
     #[error("table `{table}`: {problem}")]
@@ -80,11 +80,12 @@ pub trait Sink: Send + Sync {
     /// [`SinkError::Rows`] when rows are to blame; the caller narrows the load down.
     async fn commit(&self, load: &Load) -> Result<Receipt, SinkError>;
 
-    /// Whether the destination would take these rows (counted from 0) of the batch. Leaves no trace.
+    /// Whether the destination would take the first `upto` rows of the batch less those in `refused` (counted from 0,
+    /// sorted). Leaves no trace.
     ///
     /// # Errors
     /// [`SinkError::Rows`] when it would not; otherwise as [`Sink::commit`].
-    async fn probe(&self, batch: &Batch, rows: Range<u32>) -> Result<(), SinkError>;
+    async fn probe(&self, batch: &Batch, upto: u32, refused: &[u32]) -> Result<(), SinkError>;
 }
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
     fn each_error_has_its_fault() {
         let text = || String::from("x");
         for (error, fault) in [
-            (SinkError::Rows { table: text(), reason: text() }, Fault::Poison),
+            (SinkError::Rows { table: text(), reason: text(), row: None }, Fault::Poison),
             (SinkError::Schema { table: text(), problem: text() }, Fault::Fatal),
             (SinkError::Refused { place: text(), problem: text() }, Fault::Fatal),
             (SinkError::Failed { place: text(), reason: text() }, Fault::Transient { after: None }),

@@ -90,7 +90,7 @@ pub enum BrokerError {
     },
     /// What the broker keeps cannot be read.
     #[error(
-        "{place} is not a readable queue file: {reason}; move it away to start with an empty queue, then `backhaul run --resume` issues again what is missing"
+        "{place} is not a readable queue file: {reason}; name another file in `queue.path`, or move it away if it was the queue: `backhaul run --resume` issues again what is missing"
     )]
     Corrupt {
         /// The file.

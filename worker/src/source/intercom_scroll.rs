@@ -122,13 +122,13 @@ fn anew(idle: Duration) -> Trouble {
     Trouble::Restart { after: Some(idle) }
 }
 
-/// Whether a 404 is the end. Behind a page that was not full it is. Behind a full one it is the end of a multiple of
-/// 100 companies or an expired scroll: taken for the end only in time, and when the scroll before this one met it at
-/// the same place. So at worst the walk is done twice, and no row is missing.
+/// Whether a 404 is the end. Never after the scroll may have expired. In time, behind a page that was not full, it
+/// is. Behind a full one it is the end of a multiple of 100 companies or a scroll that was lost: taken for the end only
+/// when the scroll before this one met it at the same place. So at worst the walk is done twice, and no row is missing.
 fn is_end(place: &Place<'_>, answer: &Answer, idle: Duration, missing_at: u64) -> bool {
     let since = DateTime::from_timestamp_millis(place.at).map(|at| answer.at - at);
     let in_time = since.and_then(|since| since.to_std().ok()).is_some_and(|since| since < idle);
-    place.last < FULL || (in_time && missing_at == place.rows)
+    in_time && (place.last < FULL || missing_at == place.rows)
 }
 
 fn page(answer: &Answer, place: Option<&Place<'_>>) -> Result<Page, Refusal> {

@@ -47,10 +47,14 @@ impl Refusal {
     }
 
     /// What an unsuccessful status means unless the vendor has another rule: 401 and 403 refuse the account, 429 is
-    /// busy, 408, 3xx and 5xx are an outage (or a proxy in between), any other 4xx rejects this request.
+    /// busy, 408, 3xx and 5xx are an outage (or a proxy in between), any other 4xx rejects this request. Of those an
+    /// answer that is cut off decides nothing: its words may say something else (Webex says 404 for an empty window).
     pub(super) fn usual(answer: &Answer, complaint: &Complaint) -> Refusal {
         let after = answer.retry_after();
         let trouble = match answer.status {
+            400 | 402..=407 | 409..=428 | 430..=499 if complaint.is_cut_off => Trouble::Malformed,
+            // HTML is a proxy's, and says nothing of the account.
+            403 if !complaint.json => Trouble::Unavailable { after },
             401 | 403 => Trouble::Refused,
             429 => Trouble::Busy { after },
             408 => Trouble::Unavailable { after },
@@ -85,6 +89,8 @@ pub(super) struct Complaint {
     pub(super) message: String,
     /// All codes, texts and numbers alike.
     pub(super) codes: Vec<String>,
+    /// Whether the body begins as JSON and is none.
+    is_cut_off: bool,
     tracking: Option<String>,
 }
 
@@ -94,8 +100,14 @@ impl Complaint {
     pub(super) fn of(answer: &Answer) -> Complaint {
         let tracking = ["trackingid", "x-request-id"].into_iter().find_map(|name| answer.header(name));
         let Ok(Value::Object(body)) = serde_json::from_slice(&answer.body) else {
-            let message = if answer.body.is_empty() { "an empty answer" } else { "the answer is not JSON" };
+            let is_cut_off = answer.body.trim_ascii_start().starts_with(b"{");
+            let message = match (answer.body.is_empty(), is_cut_off) {
+                (true, _) => "an empty answer",
+                (false, true) => "the answer is cut off",
+                (false, false) => "the answer is not JSON",
+            };
             return Complaint {
+                is_cut_off,
                 message: message.to_owned(),
                 tracking: tracking.map(str::to_owned),
                 ..Complaint::default()
@@ -123,7 +135,7 @@ impl Complaint {
             (None, None) => "no message".to_owned(),
         };
         let tracking = text("trackingId").or_else(|| text("request_id")).or(tracking.map(str::to_owned));
-        Complaint { json: true, message, codes, tracking }
+        Complaint { json: true, message, codes, is_cut_off: false, tracking }
     }
 
     /// Whether one of the codes is `code`.
@@ -224,6 +236,22 @@ mod tests {
             (504, Trouble::Unavailable { after }),
         ] {
             let answer = Answer::scripted(status, &[("retry-after", "5")], "{}");
+            assert_eq!(Refusal::usual(&answer, &Complaint::of(&answer)).trouble, trouble, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_cut_off_is_asked_for_again_unless_its_status_says_enough() {
+        let after = Some(Duration::from_secs(5));
+        for (status, trouble) in [
+            (400, Trouble::Malformed),
+            (401, Trouble::Refused),
+            (403, Trouble::Malformed),
+            (404, Trouble::Malformed),
+            (429, Trouble::Busy { after }),
+            (503, Trouble::Unavailable { after }),
+        ] {
+            let answer = Answer::scripted(status, &[("retry-after", "5")], r#"{"errorCode":404,"mess"#);
             assert_eq!(Refusal::usual(&answer, &Complaint::of(&answer)).trouble, trouble, "{status}");
         }
     }

@@ -149,6 +149,10 @@ fn read(heard: Result<&Answer, &Lost>) -> Result<Fresh, Refusal> {
     if !answer.is_ok() {
         let complaint = Complaint::of(answer);
         return Err(match answer.status {
+            // HTML is a proxy's, and says nothing of the account.
+            400 | 403 if !complaint.json => {
+                Refusal::answered(Trouble::Unavailable { after: answer.retry_after() }, answer, &complaint)
+            }
             400 | 401 | 403 => Refusal::answered(Trouble::Refused, answer, &complaint).hint(hint(&complaint)),
             _ => Refusal::usual(answer, &complaint),
         });

@@ -11,7 +11,7 @@ use proto::ledger::{FaultNote, History, Ledger, LedgerError, Pending, RunFigures
 use proto::unit::{Partition, Unit, Window};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Inner, Sqlite, figures, lock};
+use super::{Inner, Sqlite, figures, history, lock};
 use crate::load::Receipt;
 use crate::sink::SinkError;
 
@@ -25,18 +25,32 @@ pub(super) fn has_batch(connection: &Connection, batch: &BatchId) -> rusqlite::R
     statement.exists([batch.as_str()])
 }
 
-/// Writes what a commit did with a batch. A healed row was counted as fetched and dead before: it adds no fetched row
-/// and takes one dead row back.
-pub(super) fn write_batch(connection: &Connection, meta: &BatchMeta, done: Receipt) -> rusqlite::Result<()> {
-    let heals = meta.heals.is_some();
-    let rows = if heals { 0 } else { i64::from(meta.rows) };
-    let dead = done.dead as i64 - i64::from(heals);
+/// Writes what a commit did with a batch. A healing row was counted as fetched and dead before: it adds no fetched row
+/// and takes one dead row back. A letter whose batch does not count its row as dead (it was put aside, then its batch
+/// came again and was taken whole, or is still to come) counts for nothing: its batch accounts for the row.
+pub(super) fn write_batch(
+    connection: &Connection,
+    meta: &BatchMeta,
+    refused: &[u32],
+    done: Receipt,
+) -> rusqlite::Result<()> {
+    let (rows, dead, done) = match &meta.heals {
+        None => (i64::from(meta.rows), done.dead as i64, done),
+        Some(original) if is_dead_in(connection, original, &meta.id)? => (0, done.dead as i64 - 1, done),
+        Some(_) => (0, 0, Receipt::default()),
+    };
+    for row in refused {
+        // A letter of this row that came before its batch counted for nothing: from now on it heals.
+        let mut forget = connection.prepare_cached("DELETE FROM backhaul_batches WHERE batch_id = ?")?;
+        forget.execute([meta.id.of_row(*row).as_str()])?;
+    }
+    let refused = (!refused.is_empty()).then(|| serde_json::to_string(refused).unwrap_or_default());
     let json = |value: Result<String, serde_json::Error>| value.unwrap_or_default();
     let drift = (!meta.drift.is_empty()).then(|| json(serde_json::to_string(&meta.drift)));
     let manifest = meta.manifest.as_ref().map(|manifest| json(serde_json::to_string(manifest)));
     let sql = "INSERT INTO backhaul_batches (batch_id, unit_id, run_id, account, dataset, rows, bytes, pages, requests,
-        inserted, updated, unchanged, dead, heals, drift, manifest, cut_at, committed_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        inserted, updated, unchanged, dead, refused, heals, drift, manifest, cut_at, committed_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(sql)?.execute(params![
         meta.id.as_str(),
         meta.unit.id.as_str(),
@@ -51,6 +65,7 @@ pub(super) fn write_batch(connection: &Connection, meta: &BatchMeta, done: Recei
         done.updated as i64,
         done.unchanged as i64,
         dead,
+        refused,
         meta.heals.as_ref().map(BatchId::as_str),
         drift,
         manifest,
@@ -58,6 +73,15 @@ pub(super) fn write_batch(connection: &Connection, meta: &BatchMeta, done: Recei
         micros(Utc::now()),
     ])?;
     Ok(())
+}
+
+/// Whether the ledger counts the row of this letter as dead in the batch it comes from.
+fn is_dead_in(connection: &Connection, original: &BatchId, letter: &BatchId) -> rusqlite::Result<bool> {
+    let sql = "SELECT refused FROM backhaul_batches WHERE batch_id = ? AND refused IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let refused: Option<String> = statement.query_row([original.as_str()], |row| row.get(0)).optional()?;
+    let rows: Vec<u32> = refused.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    Ok(rows.into_iter().any(|row| original.of_row(row) == *letter))
 }
 
 /// Notes the unit as whole if every batch that some manifest of it lists is in the ledger.
@@ -120,45 +144,6 @@ fn pending(connection: &Connection, run: &RunId) -> rusqlite::Result<Vec<Pending
     rows.collect()
 }
 
-fn history(
-    connection: &Connection,
-    account: &AccountName,
-    dataset: &Dataset,
-    partition: &str,
-) -> rusqlite::Result<History> {
-    let of = "FROM backhaul_units WHERE account = ?1 AND dataset = ?2 AND \"partition\" = ?3";
-    let who = params![account.as_str(), dataset.name, partition];
-    let windows = |condition: &str| -> rusqlite::Result<Vec<(String, String)>> {
-        let mut statement = connection
-            .prepare(&format!("SELECT DISTINCT window_from, window_to {of} AND {condition} ORDER BY window_from"))?;
-        let rows = statement.query_map(who, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect()
-    };
-    let newest: Option<String> =
-        connection.query_row(&format!("SELECT MAX(window_to) {of} AND whole_at IS NOT NULL"), who, |row| row.get(0))?;
-    let open = windows("whole_at IS NULL")?;
-    let whole = if open.is_empty() { Vec::new() } else { windows("whole_at IS NOT NULL")? };
-    let holes = open
-        .into_iter()
-        .filter(|window| !is_covered(window, &whole))
-        .filter_map(|(from, to)| Some(Window { from: instant::parse(&from)?, to: instant::parse(&to)? }))
-        .collect();
-    Ok(History { newest_whole: newest.as_deref().and_then(instant::parse), holes })
-}
-
-/// Whether windows sorted by their start cover `window` without a gap. Instants are text of one form: its order is
-/// theirs.
-fn is_covered(window: &(String, String), sorted: &[(String, String)]) -> bool {
-    let mut reached = &window.0;
-    for (from, to) in sorted {
-        if from > reached {
-            break;
-        }
-        reached = reached.max(to);
-    }
-    *reached >= window.1
-}
-
 impl Sqlite {
     async fn noting(
         &self,
@@ -203,7 +188,8 @@ impl Ledger for Sqlite {
     async fn note_run(&self, run: &RunId, asked: &str, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let (run, asked) = (run.clone(), asked.to_owned());
         self.noting(move |connection| {
-            let sql = "INSERT INTO backhaul_runs (run_id, asked, noted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+            let sql = "INSERT INTO backhaul_runs (run_id, asked, noted_at) VALUES (?, ?, ?)
+                ON CONFLICT (run_id) DO UPDATE SET asked = excluded.asked WHERE planned_at IS NULL";
             connection.execute(sql, params![run.as_str(), asked, micros(now)]).map(|_| ())
         })
         .await
@@ -330,7 +316,7 @@ impl Ledger for Sqlite {
         partition: &Partition,
     ) -> Result<History, LedgerError> {
         let (account, partition) = (account.clone(), partition.clone());
-        self.asking(move |connection| history(connection, &account, dataset, &partition)).await
+        self.asking(move |connection| history::history(connection, &account, dataset, &partition)).await
     }
 
     async fn newest_run(&self) -> Result<Option<RunId>, LedgerError> {
@@ -351,27 +337,5 @@ impl Ledger for Sqlite {
     async fn unit_figures(&self, run: &RunId) -> Result<Vec<UnitFigures>, LedgerError> {
         let run = run.clone();
         self.asking(move |connection| figures::units(connection, &run)).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_is_covered_by_windows_without_a_gap_between_them() {
-        let windows =
-            |list: &[(&str, &str)]| list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
-        let window = (String::from("2"), String::from("5"));
-        for (whole, covered) in [
-            (windows(&[]), false),
-            (windows(&[("1", "5")]), true),
-            (windows(&[("1", "3"), ("3", "6")]), true),
-            (windows(&[("1", "3"), ("4", "6")]), false),
-            (windows(&[("3", "6")]), false),
-            (windows(&[("1", "9"), ("2", "3")]), true),
-        ] {
-            assert_eq!(is_covered(&window, &whole), covered, "{whole:?}");
-        }
     }
 }

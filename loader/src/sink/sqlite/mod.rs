@@ -4,12 +4,12 @@
 //! what is settled survives a loss of power. Statements run on the runtime's blocking threads.
 
 mod figures;
+mod history;
 mod ledger;
 mod rows;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -197,11 +197,10 @@ impl Inner {
             if ledger::has_batch(&transaction, &batch.meta.id).map_err(failed)? {
                 continue;
             }
-            let rows = 0..batch.meta.rows;
-            let applied = rows::apply(&transaction, &table, batch, &rows, refused);
+            let applied = rows::apply(&transaction, &table, batch, batch.meta.rows, refused);
             let applied = applied.map_err(|error| self.row_error(&table.name, &error))?;
             mark::reached("sink.rows-written");
-            ledger::write_batch(&transaction, &batch.meta, applied).map_err(failed)?;
+            ledger::write_batch(&transaction, &batch.meta, refused, applied).map_err(failed)?;
             receipt.add(applied);
         }
         for LoadBatch { batch, .. } in &load.batches {
@@ -213,27 +212,30 @@ impl Inner {
         Ok(receipt)
     }
 
-    fn probe(&self, batch: &Batch, rows: &Range<u32>) -> Result<(), SinkError> {
-        let dataset = batch
-            .meta
-            .unit
-            .dataset()
-            .map_err(|error| SinkError::Rows { table: batch.meta.unit.dataset.clone(), reason: error.to_string() })?;
+    fn probe(&self, batch: &Batch, upto: u32, refused: &[u32]) -> Result<(), SinkError> {
+        let dataset = batch.meta.unit.dataset().map_err(|error| SinkError::Rows {
+            table: batch.meta.unit.dataset.clone(),
+            reason: error.to_string(),
+            row: None,
+        })?;
         let table = self.table(dataset);
         let mut connection = lock(&self.write);
         let begin = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         // Dropping the transaction rolls it back.
         let transaction = begin.map_err(|error| self.error(&table.name, &error))?;
-        let applied = rows::apply(&transaction, &table, batch, rows, &[]);
+        let applied = rows::apply(&transaction, &table, batch, upto, refused);
         applied.map(|_| ()).map_err(|error| self.row_error(&table.name, &error))
     }
 
     fn row_error(&self, table: &str, error: &RowError) -> SinkError {
-        let rows = |reason: String| SinkError::Rows { table: table.to_owned(), reason };
+        let rows = |reason: String, row| SinkError::Rows { table: table.to_owned(), reason, row };
         match error {
-            RowError::Line { error, .. } => rows(error.to_string()),
-            RowError::Payload(error) => rows(format!("the batch is damaged: {error}")),
-            RowError::Sqlite { error, .. } => self.error(table, error),
+            RowError::Line { row, error } => rows(error.to_string(), Some(*row)),
+            RowError::Payload(error) => rows(format!("the batch is damaged: {error}"), None),
+            RowError::Sqlite { row, error } => match self.error(table, error) {
+                SinkError::Rows { reason, .. } => rows(reason, Some(*row)),
+                other => other,
+            },
             RowError::Prepare(error) => match error.sqlite_error_code() {
                 // The statement names a column or table that is not there.
                 Some(ErrorCode::Unknown) => SinkError::Schema {
@@ -257,7 +259,7 @@ impl Inner {
                 | ErrorCode::TypeMismatch
                 | ErrorCode::TooBig
                 | ErrorCode::ParameterOutOfRange,
-            ) => SinkError::Rows { table: table.to_owned(), reason },
+            ) => SinkError::Rows { table: table.to_owned(), reason, row: None },
             Some(
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
@@ -302,8 +304,8 @@ impl Sink for Sqlite {
         self.blocking(move |inner| inner.commit(&load)).await
     }
 
-    async fn probe(&self, batch: &Batch, rows: Range<u32>) -> Result<(), SinkError> {
-        let batch = batch.clone();
-        self.blocking(move |inner| inner.probe(&batch, &rows)).await
+    async fn probe(&self, batch: &Batch, upto: u32, refused: &[u32]) -> Result<(), SinkError> {
+        let (batch, refused) = (batch.clone(), refused.to_vec());
+        self.blocking(move |inner| inner.probe(&batch, upto, &refused)).await
     }
 }

@@ -4,8 +4,6 @@
 //! by the vendor's version, then the time of fetching, then the digest, so the outcome does not depend on the order in
 //! which versions come. A repeat of what is there only moves the time of fetching on.
 
-use std::ops::Range;
-
 use proto::batch::Batch;
 use proto::row::{LineError, LineReader, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -44,7 +42,7 @@ impl ToSql for Param<'_> {
     }
 }
 
-/// Applies the rows of `batch` that are in `rows` and not in `refused` (counted from 0, sorted).
+/// Applies the first `upto` rows of `batch` less those in `refused` (counted from 0, sorted).
 ///
 /// # Errors
 /// With the row that failed; the caller rolls back.
@@ -52,7 +50,7 @@ pub(super) fn apply(
     connection: &Connection,
     table: &Table,
     batch: &Batch,
-    rows: &Range<u32>,
+    upto: u32,
     refused: &[u32],
 ) -> Result<Receipt, RowError> {
     let reader = LineReader::new(table.dataset);
@@ -61,12 +59,12 @@ pub(super) fn apply(
     let mut lines = batch.lines()?;
     let mut refused = refused.iter().copied().peekable();
     let mut row = 0;
-    while row < rows.end {
+    while row < upto {
         let Some(line) = lines.next_line()? else { break };
         let skip = refused.next_if_eq(&row).is_some();
         if skip {
             receipt.dead += 1;
-        } else if row >= rows.start {
+        } else {
             let failed = |error| RowError::Sqlite { row, error };
             bind(&reader, line, &mut insert).map_err(|error| error.at(row))?;
             if insert.raw_execute().map_err(failed)? == 1 {

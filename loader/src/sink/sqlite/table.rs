@@ -68,10 +68,46 @@ impl Table {
         format!("CREATE TABLE {} ({})", quoted(&self.name), columns.join(", "))
     }
 
-    fn create_key(&self) -> String {
+    /// The statement that makes rows unique by key and account, under a name that is free: a renamed table keeps the
+    /// names of its indexes.
+    fn create_key(&self, connection: &Connection) -> rusqlite::Result<String> {
         let names: Vec<String> = self.key.iter().map(|n| quoted(self.columns[*n].name)).collect();
-        let index = quoted(&format!("{}_key", self.name));
-        format!("CREATE UNIQUE INDEX IF NOT EXISTS {index} ON {} ({})", quoted(&self.name), names.join(", "))
+        let mut is_taken = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE")?;
+        let mut index = format!("{}_key", self.name);
+        let mut number = 1;
+        while is_taken.exists([&index])? {
+            number += 1;
+            index = format!("{}_key_{number}", self.name);
+        }
+        Ok(format!("CREATE UNIQUE INDEX {} ON {} ({})", quoted(&index), quoted(&self.name), names.join(", ")))
+    }
+
+    /// Whether the table has a unique index on just the key and the account, over all rows.
+    fn has_key(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let mut wanted: Vec<String> = self.key.iter().map(|n| self.columns[*n].name.to_lowercase()).collect();
+        wanted.sort_unstable();
+        let sql = "SELECT name FROM pragma_index_list(?1) WHERE \"unique\" = 1 AND partial = 0";
+        let mut indexes = connection.prepare(sql)?;
+        let mut columns = connection.prepare("SELECT COALESCE(name, '') FROM pragma_index_info(?1)")?;
+        let indexes: Vec<String> = indexes.query_map([&self.name], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for index in indexes {
+            let names = columns.query_map([&index], |row| row.get::<_, String>(0))?;
+            let mut names: Vec<String> =
+                names.map(|name| name.map(|name| name.to_lowercase())).collect::<Result<_, _>>()?;
+            names.sort_unstable();
+            if names == wanted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the table holds rows that say nothing of their account: NULLs are never equal, so such a row would stand
+    /// beside its own repeat.
+    fn has_strays(&self, connection: &Connection, has_account: bool) -> rusqlite::Result<bool> {
+        let table = quoted(&self.name);
+        let strays = if has_account { format!("WHERE {} IS NULL", quoted(ACCOUNT)) } else { String::new() };
+        connection.prepare(&format!("SELECT 1 FROM {table} {strays} LIMIT 1"))?.exists([])
     }
 
     /// The statements that make the table ready: none when it is.
@@ -89,9 +125,10 @@ impl Table {
             }
             Ok(())
         });
-        read.map_err(|error| schema(format!("its columns cannot be read: {error}")))?;
+        let unreadable = |error: rusqlite::Error| schema(format!("it cannot be read: {error}"));
+        read.map_err(unreadable)?;
         if present.is_empty() {
-            return Ok(vec![self.create(), self.create_key()]);
+            return Ok(vec![self.create(), self.create_key(connection).map_err(unreadable)?]);
         }
         let mut statements = Vec::new();
         for column in &self.columns {
@@ -111,7 +148,19 @@ impl Table {
                 Some(_) => {}
             }
         }
-        statements.push(self.create_key());
+        let has_account = present.iter().any(|(name, _)| name.eq_ignore_ascii_case(ACCOUNT));
+        if self.has_strays(connection, has_account).map_err(unreadable)? {
+            let table = quoted(&self.name);
+            let add =
+                if has_account { String::new() } else { format!("ALTER TABLE {table} ADD COLUMN {ACCOUNT} TEXT; ") };
+            return Err(schema(format!(
+                "it holds rows that do not say which account they are from: run `{add}UPDATE {table} SET {ACCOUNT} = \
+                 'NAME OF THE ACCOUNT' WHERE {ACCOUNT} IS NULL`, or name another table in `destination.tables`"
+            )));
+        }
+        if !self.has_key(connection).map_err(unreadable)? {
+            statements.push(self.create_key(connection).map_err(unreadable)?);
+        }
         Ok(statements)
     }
 }
@@ -179,6 +228,7 @@ CREATE TABLE IF NOT EXISTS backhaul_batches (
     updated INTEGER NOT NULL,
     unchanged INTEGER NOT NULL,
     dead INTEGER NOT NULL,
+    refused TEXT,
     heals TEXT,
     drift TEXT,
     manifest TEXT,
@@ -229,7 +279,7 @@ mod tests {
             let table = Table::new(dataset, dataset.table.to_owned());
             connection.execute_batch(&table.migration(&connection).unwrap().join(";")).unwrap();
             let again = table.migration(&connection).unwrap();
-            assert_eq!(again, [table.create_key()], "{}", dataset.name);
+            assert!(again.is_empty(), "{}: {again:?}", dataset.name);
             for statement in [&table.insert, &table.update, &table.touch, &table.find] {
                 connection.prepare(statement).unwrap();
             }
@@ -252,5 +302,31 @@ mod tests {
             error.contains("`my tags`") && error.contains("`name` is INTEGER") && error.contains("destination.tables"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_table_gets_its_key_even_where_the_name_of_the_index_is_taken() {
+        let table = Table::new(catalog::find("tags").unwrap(), "tags".into());
+        let connection = Connection::open_in_memory().unwrap();
+        let prepare = || connection.execute_batch(&table.migration(&connection).unwrap().join(";")).unwrap();
+        prepare();
+        connection.execute_batch("ALTER TABLE tags RENAME TO tags_2025").unwrap();
+        prepare();
+        assert!(table.has_key(&connection).unwrap());
+        assert!(table.migration(&connection).unwrap().is_empty());
+    }
+
+    #[test]
+    fn rows_without_an_account_are_not_mixed_with_ours() {
+        let table = Table::new(catalog::find("tags").unwrap(), "tags".into());
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE tags (id TEXT, name TEXT); INSERT INTO tags VALUES ('1', 'a')").unwrap();
+        let error = table.migration(&connection).unwrap_err().to_string();
+        assert!(error.contains("ADD COLUMN _account TEXT; UPDATE \"tags\" SET _account"), "{error}");
+        connection
+            .execute_batch("ALTER TABLE tags ADD COLUMN _account TEXT; UPDATE tags SET _account = 'main'")
+            .unwrap();
+        connection.execute_batch(&table.migration(&connection).unwrap().join(";")).unwrap();
+        assert!(table.migration(&connection).unwrap().is_empty());
     }
 }

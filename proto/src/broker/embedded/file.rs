@@ -138,7 +138,7 @@ fn refused(path: &Path, error: &io::Error) -> String {
              `queue.path`",
             path.display()
         ),
-        _ => format!("{} cannot be opened: {error}", path.display()),
+        _ => format!("{} cannot be opened ({error}): name another file in `queue.path`", path.display()),
     }
 }
 
