@@ -12,8 +12,16 @@ use proto::dataset::Dataset;
 use proto::id::UnitId;
 use proto::source::{Page, Source, SourceError, Trouble};
 use proto::unit::{Cursor, Partition, Unit};
+use tokio::time::Instant;
 
 use crate::flaky::{Luck, Weather};
+
+/// A walk whose place the vendor keeps.
+pub struct Scroll {
+    token: u64,
+    place: u64,
+    used: Instant,
+}
 
 /// The vendor.
 pub struct Vendor {
@@ -26,8 +34,8 @@ pub struct Vendor {
     /// Whether a walk can be resumed from its cursor, or the vendor keeps the place (Intercom's scroll): then a request
     /// gets the page after the newest one that was served, whatever its cursor, and no total is stated.
     pub resumable: bool,
-    /// Where the scroll of each unit stands.
-    pub scrolls: Mutex<HashMap<UnitId, u64>>,
+    /// The scroll of each unit. Only one is open at a time, until it ends or was idle for a minute.
+    pub scrolls: Mutex<HashMap<UnitId, Scroll>>,
     /// When it fails.
     pub weather: Arc<Weather>,
     /// The time of fetching that its answers bear.
@@ -53,9 +61,33 @@ impl Vendor {
             records.push(start..body.len());
             body.push(',');
         }
-        let next = (!ends && to < self.records).then(|| Cursor { value: to.to_string(), resumable: self.resumable });
+        let value = match self.scrolls.lock().unwrap().get(&unit.id) {
+            Some(scroll) if !self.resumable => scroll.token.to_string(),
+            _ => to.to_string(),
+        };
+        let next = (!ends && to < self.records).then_some(Cursor { value, resumable: self.resumable });
         let (stated, fetched_at) = (self.resumable.then_some(self.records), (self.clock)());
         Page { body: Bytes::from(body), records, next, stated, requests: 1, fetched_at }
+    }
+
+    /// Moves the scroll on and gives the place of its next page, whatever page the caller had before.
+    fn scroll(&self, unit: &Unit, cursor: Option<&Cursor>) -> Result<u64, SourceError> {
+        const IDLE: Duration = Duration::from_secs(60);
+        let restart = |after| Err(self.fail(Trouble::Restart { after }));
+        if cursor.is_some() && self.weather.strikes(0.02) {
+            return restart(Some(IDLE));
+        }
+        let mut scrolls = self.scrolls.lock().unwrap();
+        let open = scrolls.get_mut(&unit.id).filter(|scroll| scroll.used.elapsed() < IDLE);
+        let (token, place) = match (cursor, open) {
+            (None, Some(scroll)) if scroll.place < self.records => return restart(Some(IDLE)),
+            (None, _) => (self.weather.below(u64::MAX), 0),
+            (Some(cursor), Some(scroll)) if cursor.value == scroll.token.to_string() => (scroll.token, scroll.place),
+            (Some(_), _) => return restart(None),
+        };
+        let used = Instant::now();
+        scrolls.insert(unit.id.clone(), Scroll { token, place: place + self.per_page, used });
+        Ok(place)
     }
 
     fn fail(&self, trouble: Trouble) -> SourceError {
@@ -79,19 +111,11 @@ impl Source for Vendor {
 
     async fn fetch(&self, unit: &Unit, cursor: Option<&Cursor>) -> Result<Page, SourceError> {
         tokio::time::sleep(Duration::from_millis(5 + self.weather.below(200))).await;
-        let mut from: u64 = cursor.map_or(0, |cursor| cursor.value.parse().unwrap());
-        if !self.resumable {
-            if from > 0 && self.weather.strikes(0.02) {
-                return Err(self.fail(Trouble::Restart { after: Some(Duration::from_secs(60)) }));
-            }
-            let mut scrolls = self.scrolls.lock().unwrap();
-            let place = scrolls.entry(unit.id.clone()).or_insert(0);
-            if from == 0 {
-                *place = 0;
-            }
-            from = *place;
-            *place += self.per_page;
-        }
+        let from = match cursor {
+            _ if !self.resumable => self.scroll(unit, cursor)?,
+            Some(cursor) => cursor.value.parse().unwrap(),
+            None => 0,
+        };
         let page = |from, ends| Ok(self.page(unit, from, ends));
         match self.weather.luck() {
             // A walk that ends early, and one that goes in a circle: only a stated total, or a page seen before, tell.

@@ -3,6 +3,8 @@
 //!
 //! Ok means that everything the slice stands for was taken by the broker, so its message may be forgotten.
 
+use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -16,6 +18,7 @@ use proto::mark;
 use proto::message::{Message, OpenError};
 use proto::source::{Page, SourceError, Trouble};
 use proto::unit::{Cursor, Slice};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -105,8 +108,10 @@ impl Worker {
         slice.progress.began.get_or_insert_with(Utc::now);
         let began = Instant::now();
         let (mut pages, mut bytes) = (0, 0);
-        loop {
-            let page = match self.source.fetch(&slice.unit, slice.cursor.as_ref()).await {
+        let mut asked = JoinSet::new();
+        self.ask(&mut asked, &slice, slice.cursor.clone());
+        while let Some(answered) = asked.join_next().await {
+            let page = match answered.unwrap_or_else(|error| resume_unwind(error.into_panic())) {
                 Ok(page) => page,
                 Err(error) => {
                     slice.progress.requests += u64::from(error.requests);
@@ -117,6 +122,15 @@ impl Worker {
             mark::reached("worker.page-fetched");
             pages += 1;
             bytes += page.body.len() as u64;
+            let limits = &self.settings.slice;
+            let full = pages >= limits.pages || bytes >= limits.bytes || began.elapsed() >= limits.time;
+            let stops = halt.is_cancelled();
+            // The next page is on its way while this one is encoded.
+            if let Some(next) = &page.next
+                && !(stops || next.resumable && full)
+            {
+                self.ask(&mut asked, &slice, Some(next.clone()));
+            }
             if let Err(error) = self.page(&mut slice, &mut cutter, &page, dataset).await {
                 return match error {
                     WorkError::Walk(_) => self.anew(&slice, cutter, error).await,
@@ -131,16 +145,18 @@ impl Worker {
             };
             let resumable = next.resumable;
             slice.cursor = Some(next);
-            let limits = &self.settings.slice;
-            let full = pages >= limits.pages || bytes >= limits.bytes || began.elapsed() >= limits.time;
-            if resumable && (full || halt.is_cancelled()) {
+            if asked.is_empty() && resumable {
                 return self.hand_on(slice, cutter).await;
             }
-            if halt.is_cancelled() {
-                // The vendor keeps the place of this walk: it cannot be handed on and begins anew.
-                return Err(WorkError::Stopping);
-            }
         }
+        // We are stopping, and the vendor keeps the place of this walk: it cannot be handed on and begins anew.
+        Err(WorkError::Stopping)
+    }
+
+    /// Asks for the page at `cursor` in a task of its own. Dropping `asked` drops the question.
+    fn ask(&self, asked: &mut JoinSet<Result<Page, SourceError>>, slice: &Slice, cursor: Option<Cursor>) {
+        let (source, unit) = (Arc::clone(&self.source), slice.unit.clone());
+        asked.spawn(async move { source.fetch(&unit, cursor.as_ref()).await });
     }
 
     /// Cuts the rows of a page into batches and publishes those that are full.

@@ -47,7 +47,7 @@ struct Inner {
 }
 
 /// The page cache of each connection, in KiB.
-const CACHE_KIB: i64 = 16 * 1024;
+const CACHE_KIB: i64 = 8 * 1024;
 
 impl Sqlite {
     /// Opens the file, creating it if need be, and makes the ledger ready.
