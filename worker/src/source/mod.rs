@@ -2,7 +2,7 @@
 //!
 //! An adapter is two pure functions and the few lines that join them: `request(unit, cursor)` says what to ask,
 //! `read(unit, answer)` says what the answer means, and `fetch` sends the one and reads the other through the session
-//! ([`session`]: credentials) and the HTTP client ([`http`]: pace, time limits, the short retry). What a failure means
+//! (`session`: credentials) and the HTTP client (`http`: pace, time limits, the short retry). What a failure means
 //! for a message is decided elsewhere, from [`proto::source::SourceError::fault`].
 //!
 //! All limits of an account (rates, tokens, page sizes) live in its adapter: make one per account and share it.
