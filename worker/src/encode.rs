@@ -43,7 +43,7 @@ pub struct Encoder {
     /// `,"name":` per column.
     prefixes: Vec<Vec<u8>>,
     targets: HashMap<String, Target>,
-    /// The fields of the last record in their order: vendors repeat it, so a comparison replaces most look-ups.
+    /// The fields of the records so far in their order: vendors repeat it, so a comparison replaces most look-ups.
     order: Vec<(String, Target)>,
     /// Where in the record the value of each column stands.
     values: Vec<Option<(usize, usize)>>,
@@ -150,7 +150,7 @@ impl Encoder {
         self.values.fill(None);
         let bytes = record.as_bytes();
         let mut at = skip_space(bytes, 0);
-        let mut nth = 0;
+        let mut expected = 0;
         // The opening brace, then each comma.
         while matches!(bytes.get(at), Some(b'{' | b',')) {
             at = skip_space(bytes, at + 1);
@@ -163,40 +163,48 @@ impl Encoder {
             // The colon.
             at = skip_space(bytes, at + 1);
             let end = value_end(bytes, at);
-            match self.target(nth, key) {
+            match self.target(&mut expected, key) {
                 Target::Column(n) => self.values[n] = Some((at, end)),
                 Target::Raw => {}
                 Target::Unknown => count(&mut self.drift, key.to_owned()),
             }
-            nth += 1;
             at = skip_space(bytes, end);
         }
     }
 
-    fn target(&mut self, nth: usize, key: &str) -> Target {
-        if let Some((known, target)) = self.order.get(nth)
-            && known == key
-        {
-            return *target;
+    /// Where the field `key` goes. `expected` is the place in the order of the fields before: a field that is left out
+    /// only moves those behind it up, so the next few are looked at before the map.
+    fn target(&mut self, expected: &mut usize, key: &str) -> Target {
+        let near = self.order.iter().enumerate().skip(*expected).take(NEAR);
+        for (place, (known, target)) in near {
+            if known == key {
+                *expected = place + 1;
+                return *target;
+            }
         }
-        let target = {
-            let quoted = format!("\"{key}\"");
-            let name = unquote(&quoted).unwrap_or_default();
-            let found = if self.dataset.any_case {
-                self.targets.get(&name.to_ascii_lowercase())
-            } else {
-                self.targets.get(&*name)
-            };
-            found.copied().unwrap_or(Target::Unknown)
-        };
-        if nth < self.order.len() {
-            self.order[nth] = (key.to_owned(), target);
-        } else if nth == self.order.len() && nth < 512 {
-            self.order.push((key.to_owned(), target));
+        let target = self.look_up(key);
+        if self.order.len() < ORDER && !self.order.iter().any(|(known, _)| known == key) {
+            self.order.insert(*expected, (key.to_owned(), target));
+            *expected += 1;
         }
         target
     }
+
+    fn look_up(&self, key: &str) -> Target {
+        let plain = if key.contains('\\') {
+            unquote(&format!("\"{key}\"")).unwrap_or_default().into_owned()
+        } else {
+            key.to_owned()
+        };
+        let name = if self.dataset.any_case { plain.to_ascii_lowercase() } else { plain };
+        self.targets.get(&name).copied().unwrap_or(Target::Unknown)
+    }
 }
+
+/// How many fields that a record may leave out are skipped in the order without asking the map.
+const NEAR: usize = 8;
+/// How many fields the order holds.
+const ORDER: usize = 512;
 
 /// Whether the record holds a newline (white space: inside JSON strings there is none), which would break the line, or
 /// an escape of half a character, which no destination takes.
