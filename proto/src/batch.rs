@@ -5,7 +5,7 @@
 //! travels in the message's properties.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Write};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -160,12 +160,6 @@ impl Lines<'_> {
             self.line.pop();
         }
         Ok(Some(&self.line))
-    }
-}
-
-impl Read for Lines<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.from.read(buffer)
     }
 }
 

@@ -230,7 +230,7 @@ impl World {
                 let (loader, dataset) = (self.loader(), self.dataset);
                 fleet.spawn(drop_outcome(async move { loader.run(dataset, CancellationToken::new()).await }));
             }
-            // Lives end by being killed: every task is dropped wherever it is.
+            // Paused time, so nothing is waited for. Lives end by being killed: every task is dropped wherever it is.
             let life_time = Duration::from_millis(200 + self.weather.below(30_000));
             tokio::time::sleep(life_time).await;
             fleet.abort_all();
